@@ -14,7 +14,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src"
 
 # Low to high; a package imports only from lower ones. Those in one group do not import each other.
 LAYERS = (
-    {"errors", "streams", "cgroups"},
+    {"errors", "explanations", "streams", "cgroups"},
     {"registry"},
     {"stats"},
     {"catalog"},

@@ -28,7 +28,7 @@ from bakeoff.catalog.networks.outside import is_outside, names_class
 from bakeoff.catalog.networks.user_code import hash_loaded
 from bakeoff.data.locate import CACHE_VARIABLE, cache_folder
 from bakeoff.data.store import Images
-from bakeoff.errors import DataError
+from bakeoff.errors import ImageCacheError
 from bakeoff.messages import ENGINE_VERSION
 
 FEATURES_VERSION = 2
@@ -184,13 +184,13 @@ def _compute_once(path: Path, num_images: int, inputs: FeatureInputs) -> _Stored
                 shutil.rmtree(leftover, ignore_errors=True)
             _compute_whole(path, num_images, inputs)
     except OSError as error:
-        raise DataError(
+        raise ImageCacheError(
             f"the features of a frozen body cannot be stored in {path.parent}: {error}. "
             f"Set {CACHE_VARIABLE} to a writable folder with room for the features of {num_images:,} images."
         ) from error
     stored = _load(path, num_images)
     if stored is None:
-        raise DataError(f"the features in {path} cannot be read back: remove that file and run again.")
+        raise ImageCacheError(f"the features in {path} cannot be read back: remove that file and run again.")
     return stored
 
 

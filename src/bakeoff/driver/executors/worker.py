@@ -17,7 +17,7 @@ from pathlib import Path
 from bakeoff.data.cache import Images
 from bakeoff.data.opener import DiskOpener, Opener
 from bakeoff.driver.executors.base import Report, TaskLost
-from bakeoff.errors import BakeoffError, DataError, StorageError
+from bakeoff.errors import BakeoffError, ImagesChangedError, StorageError
 from bakeoff.messages import CheckTask, DataView, FinalTestTask, ProbeTask, Task, TimingTask, task_id
 
 _PR_SET_PDEATHSIG = 1
@@ -138,7 +138,9 @@ def _dispatch(task: Task, workspace: Path, opener: Opener, send: Callable[[Repor
 def _open(view: DataView, opener: Opener) -> Images:
     images = opener.training(view.source)
     if images.fingerprint != view.fingerprint:
-        raise DataError(f"{view.source.label}: the images changed while the study was running. Run the study again.")
+        raise ImagesChangedError(
+            f"{view.source.label}: the images changed while the study was running. Run the study again."
+        )
     return images
 
 

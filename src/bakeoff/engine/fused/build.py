@@ -30,7 +30,7 @@ from bakeoff.catalog.networks.shapes import LayerShape, find_shortcut_stride, ma
 from bakeoff.catalog.networks.whitening import whitening_filters
 from bakeoff.engine.fused.flow import Flow, Randomness
 from bakeoff.engine.fused.kernels import cast
-from bakeoff.errors import NetworkError
+from bakeoff.errors import NetworkFitError
 
 _MONOTONE = ("relu", "tanh", "sigmoid", "elu", "leaky_relu")
 """Monotone activations: they commute with the maximum, so they can be applied after a max pooling."""
@@ -143,7 +143,7 @@ class FusedNetwork:
         frozen_norms: int = 0,
     ) -> None:
         if len({fusion_key(layers) for layers in member_layers}) != 1:
-            raise NetworkError("these networks differ in more than their dropout rates and cannot be fused")
+            raise NetworkFitError("these networks differ in more than their dropout rates and cannot be fused")
         self.layers = tuple(member_layers[0])
         self.num_members = len(states)
         self.dtype = dtype

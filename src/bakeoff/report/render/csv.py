@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import MissingPackageError
 from bakeoff.report.export.frame import Frame, FrameColumn, Value
 from bakeoff.report.text import show_text
 
@@ -56,7 +56,7 @@ def make_pandas(frame: Frame) -> DataFrame:
     try:
         pandas = import_module("pandas")
     except ImportError as error:
-        raise BakeoffError("frames need pandas: pip install pandas. Or use to_records() or to_csv().") from error
+        raise MissingPackageError("frames need pandas: pip install pandas. Or use to_records() or to_csv().") from error
     rows = list(frame.rows)
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(frame.columns)
     return pandas.DataFrame(
