@@ -21,7 +21,7 @@ from bakeoff.driver.observer import Conclusion, RunObserver, make_observer, watc
 from bakeoff.driver.pilot import check_pilot
 from bakeoff.driver.run import run_plan
 from bakeoff.driver.winners import read_winners
-from bakeoff.errors import BakeoffError, WorkspaceError
+from bakeoff.errors import OptionError, UnwritableError, WorkspaceError
 from bakeoff.ledger.given import find_given_study
 from bakeoff.ledger.read import open_reading
 from bakeoff.report.document import ReportInput
@@ -105,7 +105,7 @@ class Result(Reported, Tables):
         return ""
 
 
-class ReportError(WorkspaceError):
+class ReportError(UnwritableError):
     """The study's reports could not be written; `result` has what they would contain."""
 
     def __init__(self, message: str, result: Result) -> None:
@@ -264,7 +264,7 @@ def _prepare(
     find_missing: FindMissing | None,
 ) -> Study:
     if isinstance(study, Study) and (overrides or quick):
-        raise BakeoffError(
+        raise OptionError(
             "overrides and quick apply to study files. Create the Study with the intended values instead."
         )
     find = partial(read_winners, Path(workspace))
@@ -318,7 +318,7 @@ def log_study(name: str, to: str | Sequence[str], workspace: str | Path = DEFAUL
     num_trials = 0
     for logger in loggers:
         if not isinstance(logger, StudyLogger):
-            raise BakeoffError(f"{type(logger).__name__} logs studies only while they run.")
+            raise OptionError(f"{type(logger).__name__} logs studies only while they run.")
         num_trials = logger.log_now(result.study_id, folders, planned, _conclude(result))
     return num_trials
 
@@ -409,9 +409,7 @@ def _conclude(result: Result) -> Conclusion:
 
 def _check_requirements(require: Sequence[str], plan: Plan, pilot: int | None) -> None:
     if require and pilot is not None:
-        raise BakeoffError(
-            "a pilot gives no verdicts that a requirement could be checked against: run the whole study."
-        )
+        raise OptionError("a pilot gives no verdicts that a requirement could be checked against: run the whole study.")
     study = plan.study
     check_requirements(
         [parse_requirement(text) for text in require],
@@ -446,4 +444,4 @@ def _write_text(path: Path, text: str) -> None:
     try:
         write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
     except OSError as error:
-        raise WorkspaceError(f"{path}: the report cannot be written ({error.strerror or error}).") from error
+        raise UnwritableError(f"{path}: the report cannot be written ({error.strerror or error}).") from error

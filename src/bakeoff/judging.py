@@ -9,7 +9,16 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from bakeoff.errors import BakeoffError, DataError, WorkspaceError, nearest
+from bakeoff.errors import (
+    OptionError,
+    PredictionsError,
+    ResultsNotFoundError,
+    RunsError,
+    ScoresError,
+    UnknownNameError,
+    UnwritableError,
+    nearest,
+)
 from bakeoff.foreign.csv_table import keep_plain, make_table
 from bakeoff.foreign.importers import read_foreign
 from bakeoff.foreign.mapping import ROLES, Asked, Role, Runs, map_table, write_value
@@ -57,7 +66,7 @@ class Judged(Reported):
         """Return a table as CSV text: verdicts, arms, classes or confusion."""
         tables = list_tables()
         if table not in tables:
-            raise BakeoffError(f"there is no table '{table}'. Tables: {', '.join(tables)}.{nearest(table, tables)}")
+            raise UnknownNameError(f"there is no table '{table}'. Tables: {', '.join(tables)}.{nearest(table, tables)}")
         return "".join(write_csv(tables[table](self.report)))
 
     def write(self, path: str | Path) -> Path:
@@ -72,7 +81,7 @@ class Judged(Reported):
         try:
             write_whole(file, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
         except OSError as error:
-            raise WorkspaceError(f"{file}: the report cannot be written ({error.strerror or error}).") from error
+            raise UnwritableError(f"{file}: the report cannot be written ({error.strerror or error}).") from error
         return file
 
 
@@ -132,7 +141,7 @@ def _write_json(report: ReportInput) -> str:
 def check_out(file: Path) -> None:
     """Refuse a report file of an unknown kind before any work."""
     if file.suffix.lower() not in (".md", ".html", ".json"):
-        raise BakeoffError(f"{file}: write a report to a file that ends in .md, .html or .json.")
+        raise OptionError(f"{file}: write a report to a file that ends in .md, .html or .json.")
 
 
 def judge(
@@ -186,11 +195,11 @@ def judge(
     )
     runs, evidence = _read(source, asked, tool, is_ordered=paired is True)
     if scope == "images" and not evidence.is_known:
-        raise BakeoffError(
+        raise OptionError(
             "scope images needs predictions: scores alone say nothing of new images. Give predictions, or take seeds."
         )
     if paired and not runs.has_ids:
-        raise BakeoffError("--paired: nothing says which runs belong together. Say it: --map replicate=COLUMN.")
+        raise OptionError("--paired: nothing says which runs belong together. Say it: --map replicate=COLUMN.")
     is_own = not runs.record.is_column
     rules = Rules(
         metric=runs.record.name,
@@ -231,10 +240,10 @@ def compare(
         BakeoffError: one line that names what cannot be compared, and the remedy.
     """
     if len(set(names)) < 2:
-        raise BakeoffError(f"both arms are named {names[0]!r}: give them two names.")
+        raise OptionError(f"both arms are named {names[0]!r}: give them two names.")
     arms = dict(zip(names, (a, b), strict=True))
     if labels is None and all(np.ndim(np.asarray(each)) > 1 for each in arms.values() if not isinstance(each, Mapping)):
-        raise BakeoffError("predictions need labels=: the right class of every image.")
+        raise OptionError("predictions need labels=: the right class of every image.")
     source: Any = arms if labels is None else _Arrays(arms, labels)
     options.setdefault("lower_is_better", None if labels is not None or "metric" in options else False)
     return Comparison(judge(source, paired=paired, **options))
@@ -252,27 +261,27 @@ def _read_options(options: Mapping[str, Any]) -> tuple[str | None, str, bool | N
     known = ("tool", "epoch", "paired", "family", "command")
     unknown = next((name for name in options if name not in known), None)
     if unknown is not None:
-        raise BakeoffError(f"judge has no option '{unknown}'.{nearest(unknown, known)}")
+        raise UnknownNameError(f"judge has no option '{unknown}'.{nearest(unknown, known)}")
     family = options.get("family") or "study"
     if family not in ("study", "block"):
-        raise BakeoffError(f"family must be study or block, not '{family}'.")
+        raise OptionError(f"family must be study or block, not '{family}'.")
     found = (options.get("tool"), options.get("epoch") or "last", options.get("paired"))
     return *found, family, options.get("command") or ""
 
 
 def _check_rules(confidence: float, method: str, scope: str | None) -> None:
     if not 0.5 <= confidence < 1:
-        raise BakeoffError(f"confidence is {confidence:g}, allowed from 0.5 to below 1, such as 0.95.")
+        raise OptionError(f"confidence is {confidence:g}, allowed from 0.5 to below 1, such as 0.95.")
     if method not in _METHODS:
-        raise BakeoffError(f"unknown method '{method}'. Allowed: {', '.join(_METHODS)}.{nearest(method, _METHODS)}")
+        raise UnknownNameError(f"unknown method '{method}'. Allowed: {', '.join(_METHODS)}.{nearest(method, _METHODS)}")
     if scope is not None and scope not in _SCOPES:
-        raise BakeoffError(f"unknown scope '{scope}'. Allowed: {', '.join(_SCOPES)}.{nearest(scope, _SCOPES)}")
+        raise UnknownNameError(f"unknown scope '{scope}'. Allowed: {', '.join(_SCOPES)}.{nearest(scope, _SCOPES)}")
 
 
 def _check_roles(columns: Mapping[str, str]) -> dict[Role, str]:
     for role in columns:
         if role not in ROLES:
-            raise BakeoffError(f"--map {role}=: no such role. Allowed: {', '.join(ROLES)}.{nearest(role, ROLES)}")
+            raise UnknownNameError(f"--map {role}=: no such role. Allowed: {', '.join(ROLES)}.{nearest(role, ROLES)}")
     return {cast("Role", role): column for role, column in columns.items()}
 
 
@@ -292,12 +301,12 @@ def _read_margin(margin: float | str | None, runs: Runs) -> float | None:
     except ValueError:
         value = float("nan")
     if unit.strip() in ("point", "points") and not runs.record.is_share:
-        raise BakeoffError(f"margin {text}: {runs.record.label} is no share, so it has no points: give a number.")
+        raise OptionError(f"margin {text}: {runs.record.label} is no share, so it has no points: give a number.")
     if not 0 < value < float("inf") or unit.strip() not in ("", "point", "points"):
-        raise BakeoffError(f"margin {text}: give a number above 0 in the metric's unit, or such as '0.5 points'.")
+        raise OptionError(f"margin {text}: give a number above 0 in the metric's unit, or such as '0.5 points'.")
     value = value / 100 if unit else value
     if runs.record.is_share and value >= 1:
-        raise BakeoffError(
+        raise OptionError(
             f"margin {text}: {runs.record.label} goes from 0 to 1; for {value:g} points write {value / 100:g}."
         )
     return value
@@ -311,7 +320,7 @@ def _read(source: Any, asked: Asked, tool: str | None, *, is_ordered: bool) -> t
     if isinstance(source, str | Path):
         text = str(source)
         if tool is None and "://" not in text and not Path(text).exists():
-            raise DataError(
+            raise ResultsNotFoundError(
                 f"{text} does not exist. Give a table of scores, a folder of predictions, or runs of a tool."
             )
         if tool in (None, "csv", "predictions") and holds_predictions(text):
@@ -330,12 +339,12 @@ def _tabulate(source: Any, metric: str | None, *, is_ordered: bool) -> ForeignTa
     elif hasattr(source, "to_dict"):  # pandas
         source = source.to_dict("records")
     if not isinstance(source, Sequence) or not all(isinstance(row, Mapping) for row in source):
-        raise DataError(
+        raise ResultsNotFoundError(
             f"judge takes a path, a data frame, a list of dictionaries, or a mapping from arms to scores, not "
             f"{type(source).__name__}."
         )
     if not source:
-        raise DataError("there are no runs to judge: the table is empty.")
+        raise RunsError("there are no runs to judge: the table is empty.")
     rows = [(f"row {number}", keep_plain(_drop_missing(row))) for number, row in enumerate(source, start=1)]
     return make_table("Python", "the table", rows)
 
@@ -353,7 +362,7 @@ def _tabulate_arms(arms: Mapping[Any, Any], metric: str, *, is_ordered: bool) ->
         else:
             values = np.asarray(scores)
             if values.ndim != 1:
-                raise DataError(f"the scores of {arm} have the shape {values.shape}: give one number per replicate.")
+                raise ScoresError(f"the scores of {arm} have the shape {values.shape}: give one number per replicate.")
             pairs = [
                 (str(number) if is_ordered else "", score) for number, score in enumerate(values.tolist(), start=1)
             ]
@@ -361,7 +370,7 @@ def _tabulate_arms(arms: Mapping[Any, Any], metric: str, *, is_ordered: bool) ->
             row = {"arm": str(arm), **({"replicate": seed} if seed else {}), metric: score}
             rows.append((f"score {len(rows) + 1} ({arm})", keep_plain(row)))
     if not rows:
-        raise DataError("there are no scores to judge: the mapping is empty.")
+        raise RunsError("there are no scores to judge: the mapping is empty.")
     found = make_table("Python", "the scores", rows)
     return replace(found, metrics=(metric,))
 
@@ -372,7 +381,7 @@ def _list_arrays(source: _Arrays) -> list[Any]:
     for arm, given in source.arms.items():
         values = np.asarray(given)
         if values.ndim not in (2, 3) or labels.ndim != 1 or values.shape[1] != len(labels):
-            raise DataError(
+            raise PredictionsError(
                 f"the predictions of {arm} have the shape {values.shape} for {labels.shape} labels: give classes "
                 "[replicates, images] or probabilities [replicates, images, classes]."
             )

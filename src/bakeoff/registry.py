@@ -20,10 +20,10 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, get_args
 
-from bakeoff.errors import BakeoffError, nearest
+from bakeoff.errors import BakeoffError, UnknownNameError, nearest
 
 
-class PluginError(BakeoffError):
+class PluginError(BakeoffError, code="BK507"):
     """An installed package adds a choice that cannot be used."""
 
 
@@ -95,7 +95,7 @@ class Registry(Sequence[EntryT], Generic[EntryT]):
         # Ours are found without reading packages: defaults are checked while modules are still being imported.
         return self._own.get(name) or self._load().get(name)
 
-    def find(self, name: str, error: type[BakeoffError] = BakeoffError) -> EntryT:
+    def find(self, name: str, error: type[UnknownNameError] = UnknownNameError) -> EntryT:
         """Return the entry of this name.
 
         Raises:

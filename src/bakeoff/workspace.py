@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bakeoff.errors import StorageError, WorkspaceError
+from bakeoff.errors import LedgerError, LostFileError, StorageError, WorkspaceError, WorkspaceOptionError
 from bakeoff.system import avoid_reserved, flush_file, flush_folder, rename
 
 if TYPE_CHECKING:  # NumPy is imported late: a shell's completion checks the workspace, and nothing more
@@ -187,7 +187,7 @@ class Folders:
         if not (
             trial_id.isascii() and trial_id.replace(" ", "").isalnum()
         ):  # an id from a damaged ledger could lead anywhere
-            raise WorkspaceError(f"{self.root}: {trial_id[:60]!r} is not a trial id: the ledger is damaged.")
+            raise LedgerError(f"{self.root}: {trial_id[:60]!r} is not a trial id: the ledger is damaged.")
         return self.trials / trial_id[:2] / trial_id
 
 
@@ -200,14 +200,14 @@ def check_workspace(workspace: str | Path) -> Path:
     """
     text = str(workspace)
     if not text.strip():
-        raise WorkspaceError("--workspace is empty. Give a folder; the current one is --workspace .")
+        raise WorkspaceOptionError("--workspace is empty. Give a folder; the current one is --workspace .")
     try:
         (text := str(Path(workspace).absolute())).encode()
     except UnicodeEncodeError:
         shown = text.encode(errors="backslashreplace").decode()
-        raise WorkspaceError(f"{shown}: this path is not UTF-8. Choose another --workspace DIR.") from None
+        raise WorkspaceOptionError(f"{shown}: this path is not UTF-8. Choose another --workspace DIR.") from None
     if "\0" in text:
-        raise WorkspaceError("--workspace holds a null character. Choose another folder.")
+        raise WorkspaceOptionError("--workspace holds a null character. Choose another folder.")
     return Path(workspace)
 
 
@@ -360,7 +360,7 @@ def load_predictions(path: Path) -> dict[str, npt.NDArray[Any]]:
         if isinstance(error, OSError) and error.errno in _STORAGE_ERRORS:
             raise refuse_reading(path, error) from error
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise WorkspaceError(f"{path}: these predictions cannot be read ({reason}).") from error
+        raise LostFileError(f"{path}: these predictions cannot be read ({reason}).") from error
     return found
 
 

@@ -183,7 +183,7 @@ def test_the_registry_has_the_ten_and_explains_them() -> None:
 
 
 def test_an_unknown_initializer_is_answered_with_the_nearest() -> None:
-    expected = r"^unknown initializer 'he_norml'\. Allowed: orthogonal, .* Did you mean 'he_normal'\?$"
+    expected = r"(?m)^unknown initializer 'he_norml'\. Allowed: orthogonal, .* Did you mean 'he_normal'\?$"
     with pytest.raises(NetworkError, match=expected):
         draw("he_norml", DENSE, np.random.default_rng(0))
 

@@ -67,5 +67,5 @@ def test_a_size_makes_them_equal(mixed: Path) -> None:
 
 def test_the_error_of_a_run_suggests_the_same_square(mixed: Path) -> None:
     suggested = show(str(mixed))["sizes"]["suggested_image_size"]
-    with pytest.raises(DataError, match=rf"image_size: {suggested}\.$"):
+    with pytest.raises(DataError, match=rf"(?m)image_size: {suggested}\.$"):
         open_training(DataSource(folder=str(mixed)))

@@ -25,7 +25,7 @@ arms: [{optimizer.learning_rate: [0.01, 0.1]}]
 replicates: 1
 numeric: float32
 """
-FULL = "error: standard output cannot be written (No space left on device): not everything was printed.\n"
+FULL = "error: standard output cannot be written (No space left on device): not everything was printed. [BK409]\n"
 
 Command = Callable[..., tuple[int, str]]
 
@@ -162,7 +162,7 @@ def test_a_disk_too_full_for_the_report_does_not_hide_the_verdict(
     stream = (tmp_path / "out").open("w", encoding="utf-8")
     status, errors = command("run", trained / "rates.yaml", "--workspace", trained / "runs", stdout=stream)
     assert status == 1
-    assert errors.splitlines()[-1].endswith("verdict.md: no space.")
+    assert errors.splitlines()[-1].endswith("verdict.md: no space. [BK405]")
     shown = (tmp_path / "out").read_text("utf-8")
     assert "2 of 2 trials" in " ".join(shown.split())
     assert "Report: " not in shown

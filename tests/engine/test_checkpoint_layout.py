@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from bakeoff.catalog.transfer import WeightsError
 from bakeoff.engine.checkpoint_layout import holds_average
 from bakeoff.engine.weight_files import read_weights_file
 from bakeoff.engine.weights import fit_weights
+from bakeoff.errors import WeightsError
 
 BODY = {"conv.weight": torch.ones(2, 1, 3, 3), "conv.bias": torch.ones(2)}
 AVERAGE = {name: value + 1 for name, value in BODY.items()}

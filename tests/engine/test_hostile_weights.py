@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from bakeoff.catalog.transfer import WeightsError
 from bakeoff.engine.weight_files import hash_file, read_weights_file
-from bakeoff.errors import WorkspaceError
+from bakeoff.errors import WeightsError, WorkspaceError
 from bakeoff.workspace import Folders, load_predictions, save_predictions
 
 

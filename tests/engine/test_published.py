@@ -14,12 +14,13 @@ from torch import Tensor
 
 from bakeoff.catalog.initializers import InitializerChoice
 from bakeoff.catalog.networks.outside import OutsideNetwork
-from bakeoff.catalog.transfer import Transfer, WeightsError
+from bakeoff.catalog.transfer import Transfer
 from bakeoff.engine.fused.build import State
 from bakeoff.engine.fused.module_network import first_state
 from bakeoff.engine.fused.modules import build_body
 from bakeoff.engine.fused.vision import import_timm, import_torchvision
 from bakeoff.engine.weights import load_weights
+from bakeoff.errors import WeightsError
 from bakeoff.workspace import Folders
 
 pytestmark = pytest.mark.skipif(find_spec("timm") is None, reason="timm is not installed")

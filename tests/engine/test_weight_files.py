@@ -14,10 +14,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from bakeoff.catalog.transfer import FileWeights, WeightsError
+from bakeoff.catalog.transfer import FileWeights
 from bakeoff.engine import weight_files
 from bakeoff.engine.weight_files import find_weights_file, read_source, read_weights_file
-from bakeoff.errors import StorageError
+from bakeoff.errors import StorageError, WeightsError
 from bakeoff.workspace import Folders
 
 STATE = {"0.weight": torch.arange(6.0).view(2, 3), "0.bias": torch.zeros(2)}

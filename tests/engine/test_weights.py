@@ -16,12 +16,13 @@ from bakeoff.catalog.initializers import InitializerChoice
 from bakeoff.catalog.networks.layers import Conv, Dense, Pool
 from bakeoff.catalog.networks.named import Layers
 from bakeoff.catalog.networks.outside import OutsideNetwork
-from bakeoff.catalog.transfer import FileWeights, StudyWeights, Transfer, TrialWeights, WeightsError
+from bakeoff.catalog.transfer import FileWeights, StudyWeights, Transfer, TrialWeights
 from bakeoff.engine.fused.build import State, initialize
 from bakeoff.engine.fused.module_network import first_state
 from bakeoff.engine.fused.modules import build_body
 from bakeoff.engine.fused.vision import import_torchvision
 from bakeoff.engine.weights import fit_weights, load_weights
+from bakeoff.errors import WeightsError
 from bakeoff.workspace import Folders
 
 pytestmark = pytest.mark.skipif(find_spec("timm") is None, reason="timm is not installed")

@@ -42,7 +42,7 @@ MASKS = (
     (r"-[0-9a-f]{8}/", "-<id>/"),
     (r"^[0-9a-f]{8}(?=  )", "<id>"),
     (r"\d+\.\d GiB free", "N GiB free"),
-    (r"(no folder '\w+' in) .*\.$", r"\1 ..."),
+    (r"(no folder '\w+' in) .*\.( \[\w+\])$", r"\1 ...\2"),
 )
 """Patterns of what differs between machines and days, and what stands for it in the golden texts."""
 

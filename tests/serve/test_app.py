@@ -192,7 +192,7 @@ def test_a_missing_workspace_is_a_clear_page(ask: Ask, folders: Folders) -> None
     for path in ("/", "/compare", STUDY, f"{STUDY}/report"):
         assert "no ledger" in ask(path).text
     reply = ask("/live")
-    assert (reply.status, list(reply.document)) == (503, ["problem", "again_seconds"])
+    assert (reply.status, list(reply.document)) == (503, ["problem", "code", "again_seconds"])
     assert not folders.root.exists()
     Ledger(folders).close()
     assert "No study" in ask("/").text

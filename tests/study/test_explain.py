@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from bakeoff.catalog.optimizers import SGD
 from bakeoff.catalog.recipe import Recipe
-from bakeoff.study.explain import UNKNOWN_FIELD, explain, join_path, shorten
+from bakeoff.study.explain import EXTRA_FIELD, explain, join_path, shorten
 
 
 def _explain(given: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -22,8 +22,8 @@ def test_the_member_of_a_union_is_no_part_of_a_path() -> None:
     assert [(path, kind) for path, _, kind in found] == [
         ("network.layers.0.filters", "int_type"),
         ("network.layers.1.units", "missing"),
-        ("network.layers.1.unit", UNKNOWN_FIELD),
-        ("network.filters", UNKNOWN_FIELD),
+        ("network.layers.1.unit", EXTRA_FIELD),
+        ("network.filters", EXTRA_FIELD),
     ]
     messages = [message for _, message, _ in found]
     assert "'x'" in messages[0]
@@ -46,7 +46,7 @@ def test_a_field_of_an_inner_record_and_initials_are_recognized() -> None:
 
 def test_fields_of_an_optional_record_are_listed() -> None:
     ((path, message, kind),) = _explain({"network": "mlp", "early_stopping": {"patience": 1, "min-delta": 0.1}})
-    assert (path, kind) == ("early_stopping.min-delta", UNKNOWN_FIELD)
+    assert (path, kind) == ("early_stopping.min-delta", EXTRA_FIELD)
     assert "monitor, patience, min_delta" in message
     assert message.endswith("'min_delta'?")
 

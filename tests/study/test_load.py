@@ -189,7 +189,7 @@ def test_missing_file_names_the_nearest_shipped_study() -> None:
 
 def test_missing_file_names_the_nearest_file() -> None:
     Path("initializers.yaml").write_text(GOOD)
-    with pytest.raises(StudyError, match=r"^initialisers.yaml: .*'initializers.yaml'\?$"):
+    with pytest.raises(StudyError, match=r"(?m)^initialisers.yaml: .*'initializers.yaml'\?$"):
         load_study("initialisers.yaml")
 
 

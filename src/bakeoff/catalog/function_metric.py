@@ -25,6 +25,10 @@ MAX_LEFT_OUT = 2_000
 """Images up to which each is left out in turn; with more, nothing is known of what single images contribute."""
 
 
+class MetricFunctionError(MetricError, code="BK303"):
+    """A metric of the user's cannot be computed."""
+
+
 class FunctionMetric(Record):
     """A function of the user's: labels [N] and probabilities [N, C], as NumPy arrays, to a number."""
 
@@ -84,7 +88,7 @@ def contribute(predictions: Predictions, function: str, code: str) -> NDArray[np
 def _check_code(function: str, code: str) -> None:
     """Check that a function's code is the one on record: of its files, before anything is run, and as imported."""
     if str(hash_code(function))[:CODE_CHARACTERS] != code or str(hash_loaded(function))[:CODE_CHARACTERS] != code:
-        raise MetricError(
+        raise MetricFunctionError(
             f"{function}: its code is not that of the study, or is not found from this folder: run the study again, "
             "which scores its trials anew by today's code, or restore the old one."
         )
@@ -112,7 +116,7 @@ def _call(function: str, labels_N: NDArray[np.integer], probabilities_NC: NDArra
     except BakeoffError:
         raise
     except Exception as error:  # the user's code can raise anything; it becomes one line
-        raise MetricError(f"metric {function} failed: {type(error).__name__}: {error}") from error
+        raise MetricFunctionError(f"metric {function} failed: {type(error).__name__}: {error}") from error
     if not math.isfinite(value):
-        raise MetricError(f"metric {function} returned {value}: return a finite number for any predictions.")
+        raise MetricFunctionError(f"metric {function} returned {value}: return a finite number for any predictions.")
     return value

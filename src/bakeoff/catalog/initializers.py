@@ -19,7 +19,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from bakeoff.catalog.choices import Record, expand_name, name_from
-from bakeoff.errors import NetworkError
+from bakeoff.errors import UnknownNetworkError
 from bakeoff.registry import Registry
 
 Shape: TypeAlias = tuple[int, ...]
@@ -220,7 +220,7 @@ def find_initializer(name: str) -> InitializerRecord:
     Raises:
         NetworkError: there is none; lists all names and the closest.
     """
-    return INITIALIZERS.find(name, NetworkError)
+    return INITIALIZERS.find(name, UnknownNetworkError)
 
 
 def draw(name: str, shape: Shape, rng: np.random.Generator) -> NDArray[np.float32]:

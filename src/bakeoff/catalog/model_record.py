@@ -12,7 +12,7 @@ from bakeoff.catalog.augmentation.steps import Normalize
 from bakeoff.catalog.choices import Record
 from bakeoff.catalog.numeric_modes import Numeric
 from bakeoff.catalog.recipe import Recipe
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import ModelFileError, NewerVersionError
 
 METADATA_KEY = "bakeoff"
 """The entry of a safetensors file's metadata that holds the record as JSON."""
@@ -65,10 +65,12 @@ class ModelRecord(Record):
         except ValidationError as error:
             found = _read_format(text)
             if found and found != cls.model_fields["format"].default:
-                raise BakeoffError(f"{where} was written by a later version of bakeoff (format {found}).") from None
+                raise NewerVersionError(
+                    f"{where} was written by a later version of bakeoff (format {found})."
+                ) from None
             first = error.errors()[0]
             field = ".".join(map(str, first["loc"]))
-            raise BakeoffError(f"{where}: its description is damaged ({field}: {first['msg']}).") from None
+            raise ModelFileError(f"{where}: its description is damaged ({field}: {first['msg']}).") from None
 
 
 class Origin(Record):
@@ -108,7 +110,7 @@ class Origin(Record):
         try:
             return None if text is None else cls.model_validate_json(text)
         except ValidationError as error:
-            raise BakeoffError(f"{where}: what it says of its study is damaged.") from error
+            raise ModelFileError(f"{where}: what it says of its study is damaged.") from error
 
 
 def fix_statistics(recipe: Recipe, mean: tuple[float, ...], sd: tuple[float, ...]) -> Recipe:

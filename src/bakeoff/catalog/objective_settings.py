@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from bakeoff.catalog.choices import UNKNOWN_NAME
 from bakeoff.catalog.fields import Amount
 from bakeoff.catalog.losses import CrossEntropy, LossSettings
-from bakeoff.errors import DataError, nearest
+from bakeoff.errors import ClassesError, nearest
 
 BALANCED = "balanced"
 
@@ -87,7 +87,7 @@ def check_class_weights(weights: Literal["balanced"] | Mapping[str, float] | Non
             shown = [repr(known) for known in class_names[:_MAX_SHOWN_CLASSES]]
             more = len(class_names) - len(shown)
             ending = f" and {more} more" if more else ""
-            raise DataError(
+            raise ClassesError(
                 f"class_weights: the images have no class {name!r}. "
                 f"Their classes: {', '.join(shown)}{ending}.{nearest(name, class_names)}"
             )

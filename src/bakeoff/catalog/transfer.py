@@ -11,11 +11,7 @@ from pydantic_core import PydanticCustomError
 from bakeoff.catalog.choices import UNKNOWN_NAME, GrownRecord, Record
 from bakeoff.catalog.networks.layers import AnyLayer, Dense, Dropout
 from bakeoff.catalog.networks.outside import is_published
-from bakeoff.errors import BakeoffError, NetworkError, nearest
-
-
-class WeightsError(BakeoffError):
-    """Weights cannot be found, fetched, read, or do not fit the network."""
+from bakeoff.errors import NetworkFitError, PublishedWeightsError, nearest
 
 
 def _require_digits(least: int, most: int) -> AfterValidator:
@@ -165,7 +161,7 @@ def count_body_layers(layers: Sequence[AnyLayer], body: BodyPart) -> int:
         last -= 1
     if not any(not isinstance(layer, Dropout) for layer in layers[:last]):
         remedy = "give it hidden layers" if body == "all_but_last" else "write body: all_but_last, or add convolutions"
-        raise NetworkError(f"transfer: this network has no layers before its head that could be reused: {remedy}.")
+        raise NetworkFitError(f"transfer: this network has no layers before its head that could be reused: {remedy}.")
     return last
 
 
@@ -183,7 +179,7 @@ def check_transfer(network: object, transfer: Transfer | None) -> None:
         return
     name = str(getattr(network, "name", network))
     if not is_published(name):
-        raise NetworkError(
+        raise PublishedWeightsError(
             f"transfer: no weights are published for {name}: imagenet needs a torchvision:NAME or timm:NAME network; "
             "give a file, a trial or a study's arm."
         )

@@ -9,10 +9,10 @@ from typing import Annotated, TextIO, cast
 
 import typer
 
-from bakeoff.cli import compare, data, deploy, init, judge, listing, show, stress, study, workspace
+from bakeoff.cli import compare, data, deploy, explain, init, judge, listing, show, stress, study, workspace
 from bakeoff.cli.options import print_error
 from bakeoff.driver.interrupts import INTERRUPTED, INTERRUPTED_MESSAGE, handle_interrupts, was_interrupted
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import BakeoffError, OptionError, StorageError
 from bakeoff.streams import Stream
 from bakeoff.system import fill_descriptors
 
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (init, study, compare, judge, deploy, stress, show, workspace, listing):
+for commands in (init, study, compare, judge, deploy, stress, show, workspace, listing, explain):
     app.add_typer(commands.app)
 app.add_typer(data.app, name="data")
 
@@ -49,7 +49,8 @@ def _run_and_print() -> int:
         status = _run()
         output.flush()
         if output.failure is not None and not output.was_left:
-            print_error(f"standard output cannot be written ({output.failure.strerror}): not everything was printed.")
+            reason = output.failure.strerror
+            print_error(StorageError(f"standard output cannot be written ({reason}): not everything was printed."))
             status = status or 1
         errors.flush()
     for stream in (output, errors):
@@ -73,14 +74,15 @@ def _run() -> int:
 def _print_mistake(error: Exception) -> int:
     """Print what is wrong with the user's input; return the exit status. Any other exception is raised again."""
     if isinstance(error, BakeoffError):
-        print_error(str(error))
+        print_error(error)
     else:
         # Usage errors. typer raises click's classes or, in newer releases, its own copy of them; both have `show`.
         show = getattr(error, "show", None)
         if show is None:
             raise error
         if field := _find_study_field(error):
-            print_error(f"--{field}: no option, but a field of the study: write --set {field}=VALUE.")
+            remedy = f"write --set {field}=VALUE"
+            print_error(OptionError(f"--{field}: no option, but a field of the study: {remedy}."))
         else:
             show()
     return 2

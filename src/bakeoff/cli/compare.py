@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bakeoff.cli.options import AsJson, Workspace, make_console, print_line
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,12 +68,12 @@ def compare(
 
     form, names = TableFormat.json if as_json else form, studies or []
     if arms is not None and len(names) != 1:
-        raise BakeoffError("compare --arms goes with exactly one study: bakeoff compare STUDY --arms A B.")
+        raise OptionError("compare --arms goes with exactly one study: bakeoff compare STUDY --arms A B.")
     if arms is not None:
         _print_differences(arms, api.diff_arms(names[0], arms, workspace), form)
     elif len(names) > 1:
         if filters:
-            raise BakeoffError("compare --filter goes with the table of studies: leave the names away.")
+            raise OptionError("compare --filter goes with the table of studies: leave the names away.")
         labels, differences = api.diff_studies(names, workspace)
         _print_differences(labels, differences, form)
     else:
@@ -95,7 +95,7 @@ def tag(
 
     given = tags or []
     if any(each.startswith("--") for each in given):
-        raise BakeoffError(f"tag: no such option: {next(each for each in given if each.startswith('--'))}")
+        raise OptionError(f"tag: no such option: {next(each for each in given if each.startswith('--'))}")
     add = [each.removeprefix("+") for each in given if not each.startswith("-")]
     remove = [each[1:] for each in given if each.startswith("-")]
     found = api.tag_study(study, add=add, remove=remove, workspace=workspace)

@@ -52,6 +52,13 @@ def complete_kind(context: typer.Context, incomplete: str) -> list[str]:
     return _match(list(Listing), incomplete)
 
 
+def complete_code(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the codes of errors."""
+    from bakeoff.explanations import EXPLANATIONS
+
+    return _match(list(EXPLANATIONS), incomplete.upper())
+
+
 def complete_entry(context: typer.Context, incomplete: str) -> list[str]:
     """Return the entries of the kind that `list` was given."""
     from bakeoff.cli.listing import Listing, list_entries

@@ -21,7 +21,7 @@ from bakeoff.cli.options import (
     print_line,
     print_rows,
 )
-from bakeoff.errors import BakeoffError, WorkspaceError
+from bakeoff.errors import OptionError, UnwritableError
 
 if TYPE_CHECKING:
     from bakeoff.data.audit.findings import Finding
@@ -92,7 +92,7 @@ def data_check(
     if study is not None and name is None:
         return _check_labels(study, workspace, csv_file, as_json=as_json)
     if name is None or study is not None:
-        raise BakeoffError("Give a dataset, folder or manifest, or --study NAME of a study that was run.")
+        raise OptionError("Give a dataset, folder or manifest, or --study NAME of a study that was run.")
     from bakeoff.data import manage
     from bakeoff.data.audit.findings import count_findings
     from bakeoff.data.audited import find_findings
@@ -133,7 +133,7 @@ def _check_labels(study: str, workspace: Path, csv_file: Path | None, *, as_json
         try:
             csv_file.write_text("".join(lines), encoding="utf-8", newline="")
         except OSError as error:
-            raise WorkspaceError(f"{csv_file}: cannot be written ({error.strerror or error}).") from error
+            raise UnwritableError(f"{csv_file}: cannot be written ({error.strerror or error}).") from error
     rows = list(csv.DictReader(line.rstrip("\r\n") for line in lines))
     if as_json:
         print(json.dumps({"study": study, "labels": rows}, indent=2))
@@ -157,7 +157,7 @@ def _write_findings(path: Path, findings: Sequence[Finding]) -> None:
                 joined = (" ".join(each.parts), "; ".join(each.classes), each.num_images, "; ".join(each.images))
                 writer.writerow((each.kind, each.detail, *joined))
     except OSError as error:
-        raise WorkspaceError(f"{path}: cannot be written ({error.strerror or error}).") from error
+        raise UnwritableError(f"{path}: cannot be written ({error.strerror or error}).") from error
 
 
 @app.command("show")

@@ -12,6 +12,7 @@ import typer
 
 from bakeoff.cli.complete import complete_arm, complete_block, complete_trained
 from bakeoff.cli.options import AsJson, DataDir, Workspace, print_aside, print_error, print_line
+from bakeoff.errors import UnreadableImagesError
 
 if TYPE_CHECKING:
     from bakeoff.deploy.photos import Unreadable
@@ -108,7 +109,7 @@ def predict(
         picture = None
         if isinstance(each, Unreadable):
             num_unreadable += 1
-            print_error(f"{each.path}: {each.reason}")
+            print_error(UnreadableImagesError(f"{each.path}: {each.reason}"))
         elif pictures is not None and each.heat_map is not None:
             picture = pictures.write(each.path, each.heat_map)
         if as_json:

@@ -12,7 +12,7 @@ import typer
 
 from bakeoff.cli.complete import complete_shipped
 from bakeoff.cli.options import make_console, print_aside, print_rows
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import BakeoffError, OptionError, UnknownNameError, UnwritableError
 
 if TYPE_CHECKING:
     from bakeoff.data.survey import Survey
@@ -40,9 +40,9 @@ def init(
 ) -> None:
     """Look at a folder of images and write a commented study file for it; train nothing."""
     if (images is None) == (shipped is None):
-        raise BakeoffError("init: name a folder of images or a manifest, or a shipped study with --from NAME.")
+        raise OptionError("init: name a folder of images or a manifest, or a shipped study with --from NAME.")
     if out.exists() and not force:
-        raise BakeoffError(f"{out}: this file exists. Choose another with --out, or replace it with --force.")
+        raise OptionError(f"{out}: this file exists. Choose another with --out, or replace it with --force.")
     rows: list[tuple[str, str]] = []
     if shipped is not None:
         text = _copy_shipped(shipped)
@@ -70,7 +70,7 @@ def _copy_shipped(name: str) -> str:
 
     texts = {each.name: each.text for each in list_shipped()}
     if name not in texts:
-        raise BakeoffError(f"init: no shipped study '{name}'. Allowed: {', '.join(texts)}.{nearest(name, texts)}")
+        raise UnknownNameError(f"init: no shipped study '{name}'. Allowed: {', '.join(texts)}.{nearest(name, texts)}")
     return texts[name]
 
 
@@ -84,9 +84,7 @@ def _survey(given: str, out: Path) -> tuple[str, Survey]:
 
     source = manage.find_source(given)
     if source.path is None:
-        raise BakeoffError(
-            f"init: {given} is a dataset. Name a folder or a manifest, or copy a study with --from NAME."
-        )
+        raise OptionError(f"init: {given} is a dataset. Name a folder or a manifest, or copy a study with --from NAME.")
     with watch_reading(print_aside):
         found = survey(source, print_aside)
     path = locate_path(source).absolute()
@@ -112,7 +110,7 @@ def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
-        raise BakeoffError(f"{path}: cannot be written ({error.strerror or error}).") from error
+        raise UnwritableError(f"{path}: cannot be written ({error.strerror or error}).") from error
 
 
 def _list_rows(found: Survey) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from bakeoff.cli.options import AsJson, Require, make_console, print_aside, print_document, print_findings
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import OptionError
 
 app = typer.Typer()
 
@@ -109,7 +109,7 @@ def _split(text: str, option: str) -> tuple[str, str]:
     name, equals, value = (part.strip() for part in text.partition("="))
     if not (name and equals and value):
         example = "arm=model,replicate=seed" if option == "--map" else "dataset=cifar10"
-        raise BakeoffError(f"{option} {text}: write NAME=VALUE, such as {option} {example}.")
+        raise OptionError(f"{option} {text}: write NAME=VALUE, such as {option} {example}.")
     return name, value
 
 

@@ -12,7 +12,7 @@ import typer
 
 from bakeoff.cli.complete import complete_entry, complete_kind
 from bakeoff.cli.options import AsJson, make_console, print_line, print_rows
-from bakeoff.errors import BakeoffError, nearest
+from bakeoff.errors import OptionError, UnknownNameError, nearest
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -61,7 +61,7 @@ def list_names(
     """List what a study file can name, or the settings of one."""
     if kind not in set(Listing):
         given = f"unknown kind '{kind}'" if kind else "name a kind"
-        raise BakeoffError(f"list: {given}. Allowed: {', '.join(Listing)}.{nearest(kind, Listing)}")
+        raise UnknownNameError(f"list: {given}. Allowed: {', '.join(Listing)}.{nearest(kind, Listing)}")
     what = Listing(kind)
     rows = list(_list_settings(what, name) if name else _list_rows(what))
     if as_json:
@@ -159,10 +159,10 @@ def _list_settings(what: Listing, name: str) -> Iterator[tuple[str, str]]:
     if what is Listing.networks and ":" in name:
         settings[name] = OutsideNetwork
     if not settings:
-        raise BakeoffError(f"list {what} {name}: {what} have no settings of their own.")
+        raise OptionError(f"list {what} {name}: {what} have no settings of their own.")
     if name not in settings:
         allowed = f"Allowed: {', '.join(settings)}.{nearest(name, settings)}"
-        raise BakeoffError(f"list {what} {name}: nothing of this name. {allowed}")
+        raise UnknownNameError(f"list {what} {name}: nothing of this name. {allowed}")
     for field, info in settings[name].model_fields.items():
         if field != "name":
             default = "required" if info.is_required() else f"default {_format_default(info)}"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from bakeoff.errors import BakeoffError
     from bakeoff.stats.requirements import Finding
 
 StudyArgument = Annotated[
@@ -88,11 +89,11 @@ def print_aside(text: str) -> None:
     print(show_text(text), file=sys.stderr, flush=True)
 
 
-def print_error(text: str) -> None:
-    """Print a message to standard error, each line as a separate error."""
+def print_error(error: BakeoffError) -> None:
+    """Print an error with its code to standard error, each line as a separate error."""
     from bakeoff.report.text import show_text
 
-    for line in text.split("\n"):
+    for line in error.format().split("\n"):
         print(f"error: {show_text(line)}", file=sys.stderr)
 
 

@@ -30,7 +30,7 @@ from bakeoff.cli.options import (
     print_line,
     print_rows,
 )
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import OptionError
 
 if TYPE_CHECKING:
     from bakeoff.api import Result
@@ -244,10 +244,10 @@ def report(
     from bakeoff import api
 
     if table is not None and (form is not Format.csv or as_json):
-        raise BakeoffError("--table goes with --format csv.")
+        raise OptionError("--table goes with --format csv.")
     if form is Format.csv and not as_json:
         if require:
-            raise BakeoffError("--require does not go with --format csv, which prints data alone.")
+            raise OptionError("--require does not go with --format csv, which prints data alone.")
         for line in api.iterate_csv(study, table or "trials", workspace):
             sys.stdout.write(line)
         return 0
@@ -286,7 +286,7 @@ def _print_outcome(train: Callable[[], Result], form: Format, require: Sequence[
     except api.ReportError as error:
         findings = error.result.check(*require)
         _print_result(error.result, form, findings)
-        print_error(str(error))
+        print_error(error)
         return print_findings(findings) or 1
     findings = result.check(*require)
     _print_result(result, form, findings)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from bakeoff.cli.options import AsJson, Workspace, print_line
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import MissingPackageError
 
 app = typer.Typer()
 
@@ -28,7 +28,7 @@ def serve(
     try:
         from bakeoff.serve import server
     except ImportError as error:
-        raise BakeoffError('serve needs starlette and uvicorn: pip install "bakeoff[serve]".') from error
+        raise MissingPackageError('serve needs starlette and uvicorn: pip install "bakeoff[serve]".') from error
 
     def say(text: str) -> None:
         print(text, file=sys.stderr if text.startswith("warning") else sys.stdout, flush=True)

@@ -15,7 +15,7 @@ from bakeoff.data.content import Stamp, hash_contents
 from bakeoff.data.folders import IGNORED_FOLDERS, MAX_FILES, SUFFIXES
 from bakeoff.data.locate import CACHE_VARIABLE, cache_folder
 from bakeoff.data.source import show_text
-from bakeoff.errors import DataError
+from bakeoff.errors import ArchiveError, ImageCacheError
 from bakeoff.system import rename
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -54,9 +54,9 @@ def unpack(archive: Path) -> Path:
             if not folder.is_dir():
                 _unpack_into(archive, folder)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
-        raise DataError(f"The archive {where} cannot be read: {show_text(error)}.") from error
+        raise ArchiveError(f"The archive {where} cannot be read: {show_text(error)}.") from error
     except OSError as error:
-        raise DataError(
+        raise ImageCacheError(
             f"The archive {where} cannot be unpacked into {cache_folder()}: {error}. "
             f"Set {CACHE_VARIABLE} to a folder you can write."
         ) from error
@@ -75,14 +75,14 @@ def _unpack_into(archive: Path, folder: Path) -> None:
         for name, num_bytes, stream in _read_members(archive):
             num_images += 1
             if num_images > MAX_FILES:
-                raise DataError(f"{show_text(archive)} contains more than {MAX_FILES:,} images.")
+                raise ArchiveError(f"{show_text(archive)} contains more than {MAX_FILES:,} images.")
             target = temporary.joinpath(*name.parts)
             if name in written:  # an updated archive holds old versions too: the last counts, as with unzip and tar
                 target.unlink()
             written.add(name)
             _write_member(target, num_bytes, stream, archive)
         if not num_images:
-            raise DataError(f"The archive {show_text(archive)} contains no images.")
+            raise ArchiveError(f"The archive {show_text(archive)} contains no images.")
         rename(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -95,7 +95,7 @@ def _read_members(archive: Path) -> Iterator[tuple[PurePosixPath, int, IO[bytes]
             for info in packed.infolist():
                 name = _clean_name(info.filename)
                 if info.flag_bits & 1:
-                    raise DataError(f"The archive {show_text(archive)} is encrypted: unpack it and name the folder.")
+                    raise ArchiveError(f"The archive {show_text(archive)} is encrypted: unpack it and name the folder.")
                 if name is not None and not info.is_dir():
                     with packed.open(info) as stream:
                         yield name, info.file_size, stream
@@ -122,17 +122,19 @@ def _write_member(target: Path, num_bytes: int, stream: IO[bytes], archive: Path
     """Copy one member, up to its declared size, and only while the disk has room."""
     where = f"{show_text(archive)}: {show_text(target.name)}"
     if num_bytes > MAX_MEMBER_BYTES:
-        raise DataError(f"{where} unpacks to {num_bytes:,} bytes; at most {MAX_MEMBER_BYTES:,} are written.")
+        raise ArchiveError(f"{where} unpacks to {num_bytes:,} bytes; at most {MAX_MEMBER_BYTES:,} are written.")
     target.parent.mkdir(parents=True, exist_ok=True)
     disk = shutil.disk_usage(target.parent)
     if disk.free - num_bytes < _LEFT_FREE * disk.total:
-        raise DataError(f"{where}: the disk of {cache_folder()} is nearly full. Set {CACHE_VARIABLE} to a larger one.")
+        raise ImageCacheError(
+            f"{where}: the disk of {cache_folder()} is nearly full. Set {CACHE_VARIABLE} to a larger one."
+        )
     num_left = num_bytes
     with target.open("xb") as file:
         while chunk := stream.read(min(_CHUNK_BYTES, num_left + 1)):
             num_left -= len(chunk)
             if num_left < 0:
-                raise DataError(f"{where} unpacks to more than the {num_bytes:,} bytes that the archive declares.")
+                raise ArchiveError(f"{where} unpacks to more than the {num_bytes:,} bytes that the archive declares.")
             file.write(chunk)
 
 

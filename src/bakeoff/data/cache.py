@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from bakeoff.data.decode import Decoded
 from bakeoff.data.locate import CACHE_VARIABLE
-from bakeoff.errors import DataError
+from bakeoff.errors import ImageCacheError
 from bakeoff.system import rename
 
 PIXELS_FILE = "pixels.npy"
@@ -121,13 +121,13 @@ def store_once(folder: Path, label: str, decode: Callable[[Path], Decoded]) -> I
             _remove_leftovers(folder, temporary)
             _write(folder, temporary, decode)
     except OSError as error:
-        raise DataError(
+        raise ImageCacheError(
             f"The decoded images of {label} cannot be written to {folder.parent}: {error}. "
             f"Set {CACHE_VARIABLE} to a folder you can write."
         ) from error
     images = load_images(folder)
     if images is None:
-        raise DataError(f"The decoded images in {folder} cannot be read back. Remove that folder and run again.")
+        raise ImageCacheError(f"The decoded images in {folder} cannot be read back. Remove that folder and run again.")
     return images
 
 

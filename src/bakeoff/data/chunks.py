@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bakeoff.data.cache import JOURNAL_FILE, PIXELS_FILE
-from bakeoff.errors import DataError
+from bakeoff.errors import TooFewImagesError
 
 _BLOCK_BYTES = 1 << 24
 
@@ -112,7 +112,7 @@ class PixelStore:
             DataError: there are none.
         """
         if self._shape_HWC is None:
-            raise DataError("There are no images to write.")
+            raise TooFewImagesError("There are no images to write.")
         self.commit()
         self._stream.seek(0)
         self._stream.write(_make_header(self._num_images, self._shape_HWC))

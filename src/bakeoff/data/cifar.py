@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from bakeoff.errors import DataError
+from bakeoff.errors import DamagedDatasetError, DataError
 
 NUM_PIXELS = 3 * 32 * 32
 MAX_NAMES_BYTES = 100_000
@@ -45,7 +45,7 @@ def _read_file(path: Path, num_bytes: int) -> bytes:
         _check_size(str(path), path.stat().st_size, num_bytes)
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}. {_REMEDY}") from error
+        raise DamagedDatasetError(f"{path} cannot be read: {error}. {_REMEDY}") from error
 
 
 def read_archive(
@@ -81,10 +81,10 @@ def read_archive(
         raise
     # On damaged files tarfile raises ValueError, IndexError, struct.error and others.
     except Exception as error:
-        raise DataError(f"{path} is truncated or damaged: {error}. {_REMEDY}") from error
+        raise DamagedDatasetError(f"{path} is truncated or damaged: {error}. {_REMEDY}") from error
     for name in members:
         if name not in found:
-            raise DataError(f"{path} has no member {name}. {_REMEDY}")
+            raise DamagedDatasetError(f"{path} has no member {name}. {_REMEDY}")
     return found
 
 
@@ -111,18 +111,20 @@ class _Limited:
 def _read_member(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo, num_bytes: int | None) -> bytes:
     stream = archive.extractfile(member) if member.isfile() else None
     if stream is None:
-        raise DataError(f"{path}: member {member.name} is not a regular file. {_REMEDY}")
+        raise DamagedDatasetError(f"{path}: member {member.name} is not a regular file. {_REMEDY}")
     if num_bytes is not None:
         _check_size(f"{path}: member {member.name}", member.size, num_bytes)
     elif member.size > MAX_NAMES_BYTES:
-        raise DataError(f"{path}: member {member.name} is {member.size:,} bytes, too large for class names. {_REMEDY}")
+        raise DamagedDatasetError(
+            f"{path}: member {member.name} is {member.size:,} bytes, too large for class names. {_REMEDY}"
+        )
     return stream.read()
 
 
 def _check_size(what: str, found: int, expected: int) -> None:
     if found != expected:
         state = "truncated" if found < expected else "too long"
-        raise DataError(f"{what} is {state}: it has {found:,} bytes, expected {expected:,}. {_REMEDY}")
+        raise DamagedDatasetError(f"{what} is {state}: it has {found:,} bytes, expected {expected:,}. {_REMEDY}")
 
 
 def read_text(path: Path) -> bytes:
@@ -135,9 +137,9 @@ def read_text(path: Path) -> bytes:
         with path.open("rb") as stream:
             content = stream.read(MAX_NAMES_BYTES + 1)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}. {_REMEDY}") from error
+        raise DamagedDatasetError(f"{path} cannot be read: {error}. {_REMEDY}") from error
     if len(content) > MAX_NAMES_BYTES:
-        raise DataError(f"{path} is too large for class names. {_REMEDY}")
+        raise DamagedDatasetError(f"{path} is too large for class names. {_REMEDY}")
     return content
 
 
@@ -169,7 +171,9 @@ def parse_class_names(content: bytes, where: str, num_classes: int) -> tuple[str
     try:
         found = tuple(line.strip() for line in content.decode("utf-8").splitlines() if line.strip())
     except UnicodeDecodeError as error:
-        raise DataError(f"{where} is not text: {error}. {_REMEDY}") from error
+        raise DamagedDatasetError(f"{where} is not text: {error}. {_REMEDY}") from error
     if len(found) != num_classes or len(set(found)) != num_classes:
-        raise DataError(f"{where} has {len(set(found))} different class names; {num_classes} are expected. {_REMEDY}")
+        raise DamagedDatasetError(
+            f"{where} has {len(set(found))} different class names; {num_classes} are expected. {_REMEDY}"
+        )
     return found

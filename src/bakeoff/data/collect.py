@@ -23,7 +23,7 @@ from bakeoff.data.pictures import PictureError, read_picture, read_size, silence
 from bakeoff.data.progress import ReadingProgress
 from bakeoff.data.sizes import suggest_side
 from bakeoff.data.source import Colour, Fit, show_text
-from bakeoff.errors import DataError
+from bakeoff.errors import UnreadableImagesError
 
 CHUNK_FILES = 256
 CHUNK_SECONDS = 2.0
@@ -112,7 +112,7 @@ def _decode_files(files: Sequence[ImageFile], wanted: Wanted, store: PixelStore)
     first_in_chunk, started = done, time.monotonic()
     for number, (outcome, pixels) in enumerate(map_in_order(decode, files[done:], batch=batch), start=done):
         if pixels is not None and store.size_HW not in (None, pixels.shape[:2]):
-            raise DataError(_refuse_sizes(store.outcomes, number, files, wanted))
+            raise UnreadableImagesError(_refuse_sizes(store.outcomes, number, files, wanted))
         store.append(outcome, pixels)
         if number + 1 - first_in_chunk == CHUNK_FILES or time.monotonic() - started > CHUNK_SECONDS:
             # What is taken over later must be what the files' hash was computed of.
@@ -164,7 +164,7 @@ def _refuse_sizes(outcomes: Sequence[Outcome], number: int, files: Sequence[Imag
 
 def _check_enough(rejected: Sequence[Rejected], num_files: int, wanted: Wanted) -> None:
     if len(rejected) * 2 > num_files or len(rejected) == num_files:
-        raise DataError(
+        raise UnreadableImagesError(
             f"{show_text(wanted.where)}: {len(rejected):,} of {num_files:,} images cannot be read: "
             f"{format_rejected(rejected)}."
         )
@@ -176,7 +176,7 @@ def _label(kept: Sequence[ImageFile], rejected: Sequence[Rejected], wanted: Want
     trained = {file.class_name for file in kept if file.part != "validation"}
     empty = [name for name in wanted.class_names if name not in trained]
     if empty and not wanted.is_test:
-        raise DataError(
+        raise UnreadableImagesError(
             f"{show_text(wanted.where)}: class '{empty[0]}' has no image that can be read: "
             f"{format_rejected(rejected)}. Replace its files, or leave the class out with classes."
         )

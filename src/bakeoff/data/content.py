@@ -20,7 +20,7 @@ from bakeoff.data.locate import cache_folder
 from bakeoff.data.parallel import map_in_order
 from bakeoff.data.progress import ReadingProgress
 from bakeoff.data.source import show_text
-from bakeoff.errors import DataError
+from bakeoff.errors import ImagesChangedError
 from bakeoff.system import CHANGE_TIME_IS_KEPT, rename
 
 SETTLED_NS = 2_000_000_000
@@ -101,7 +101,7 @@ def check_unchanged(stamps: Iterable[Stamp], label: str) -> None:
         except OSError:
             changed = True
         if changed:
-            raise DataError(
+            raise ImagesChangedError(
                 f"{label}: {show_text(stamp.path)} was changed while it was read. Run again when it is complete."
             )
 

@@ -11,7 +11,7 @@ from bakeoff.data import cifar
 from bakeoff.data.idx import read_idx, read_zipped_idx
 from bakeoff.data.locate import Located
 from bakeoff.data.registry import CifarLayout, DatasetRecord, EmbeddedLayout, EmnistLayout, IdxLayout, Split
-from bakeoff.errors import DataError
+from bakeoff.errors import DamagedDatasetError
 from bakeoff.registry import bind
 
 
@@ -118,7 +118,7 @@ def _check_shape(
 ) -> None:
     num_images = record.num_images(split)
     if pixels.shape != (num_images, *record.image_shape_HWC) or labels.shape != (num_images,):
-        raise DataError(
+        raise DamagedDatasetError(
             f"{record.name}: the {split} split has {len(pixels):,} images of shape {pixels.shape[1:]} and "
             f"{len(labels):,} labels; {num_images:,} images of shape {record.image_shape_HWC} are expected."
         )
@@ -128,7 +128,7 @@ def _check_labels(labels: npt.NDArray[np.int64], num_classes: int, located: Loca
     wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
     if len(wrong):
         where = located.files[-1] if located.files else name
-        raise DataError(
+        raise DamagedDatasetError(
             f"{where}: image {wrong[0]} has label {labels[wrong[0]]}, but {name} has the classes 0 to "
             f"{num_classes - 1}. Replace it with the publisher's file."
         )

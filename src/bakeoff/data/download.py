@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bakeoff.data.locate import DATA_VARIABLE, download_folder, find_home, find_pickled, find_split
 from bakeoff.data.registry import CifarLayout, DatasetRecord, EmnistLayout, PublishedFile
-from bakeoff.errors import DataError
+from bakeoff.errors import DamagedDatasetError, DataError, DownloadError, ImageCacheError
 from bakeoff.streams import Stream, make_console
 from bakeoff.system import rename
 
@@ -54,7 +54,7 @@ def obtain_dataset(record: DatasetRecord, data_dir: Path | None) -> tuple[Path, 
         pickled = find_pickled(record, data_dir)
         if pickled is None:
             raise
-        raise DataError(f"{error} ({pickled} is the pickled version, which is never read.)") from error
+        raise DownloadError(f"{error} ({pickled} is the pickled version, which is never read.)") from error
 
 
 def _is_there(record: DatasetRecord, file: PublishedFile, root: Path) -> bool:
@@ -82,7 +82,7 @@ def _fetch_alone(file: PublishedFile, root: Path) -> bool:
             with contextlib.suppress(OSError):
                 lock.unlink()
     except OSError as error:
-        raise DataError(f"{target} cannot be written: {error}. Choose another folder with --data-dir.") from error
+        raise ImageCacheError(f"{target} cannot be written: {error}. Choose another folder with --data-dir.") from error
     return is_missing
 
 
@@ -100,7 +100,7 @@ def fetch_file(file: PublishedFile, target: Path) -> None:
                 _transfer(file, part, target, advance)
                 break
         else:
-            raise DataError(
+            raise DownloadError(
                 f"The transfer of {file.url} broke off at {_measure(part):,} of {file.num_bytes:,} bytes. "
                 f"The partial file is kept in {part}; run again to resume."
             )
@@ -119,7 +119,7 @@ def _transfer(file: PublishedFile, part: Path, target: Path, advance: Advance) -
     with _open_url(file, num_have, target) as response:
         start = _check_offer(response, file, target)
         if start not in (0, num_have):
-            raise DataError(f"{file.url}: the server resumed at byte {start:,}, but {num_have:,} was requested.")
+            raise DownloadError(f"{file.url}: the server resumed at byte {start:,}, but {num_have:,} was requested.")
         with part.open("ab" if start else "wb") as stream:
             advance(start - num_have)
             num_have = start
@@ -146,19 +146,19 @@ def _open_url(file: PublishedFile, num_have: int, target: Path) -> http.client.H
     if num_have:
         headers["Range"] = f"bytes={num_have}-"
     if not file.url.startswith(("http://", "https://")):
-        raise DataError(f"{file.url} is not an http or https address.")
+        raise DownloadError(f"{file.url} is not an http or https address.")
     try:
         request = urllib.request.Request(file.url, headers=headers)
         response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         error.close()
-        raise DataError(
+        raise DownloadError(
             f"{file.url} was refused: {error.code} {error.reason}. {_explain_manual_download(file, target)}"
         ) from error
     except (OSError, http.client.HTTPException) as error:
         host = urllib.parse.urlsplit(file.url).netloc
         reason = getattr(error, "reason", None) or error
-        raise DataError(f"{host} cannot be reached ({reason}). {_explain_manual_download(file, target)}") from error
+        raise DownloadError(f"{host} cannot be reached ({reason}). {_explain_manual_download(file, target)}") from error
     return response
 
 
@@ -168,10 +168,10 @@ def _check_offer(response: http.client.HTTPResponse, file: PublishedFile, target
     if response.status == http.HTTPStatus.PARTIAL_CONTENT:
         found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if found is None:
-            raise DataError(f"{file.url}: the server's partial response does not say where it starts.")
+            raise DownloadError(f"{file.url}: the server's partial response does not say where it starts.")
         start, total = int(found[1]), found[2]
     if total is not None and total.isdigit() and int(total) != file.num_bytes:
-        raise DataError(
+        raise DownloadError(
             f"{file.url} offers {int(total):,} bytes, but {file.num_bytes:,} are published: it is a different file, "
             f"or a proxy's response. {_explain_manual_download(file, target)}"
         )
@@ -201,7 +201,7 @@ def check_checksum(path: Path, file: PublishedFile) -> None:
     algorithm, expected = file.checksum.split(":")
     found = compute_checksum(path, algorithm)
     if found != expected:
-        raise DataError(
+        raise DamagedDatasetError(
             f"{path} has the wrong checksum: expected {algorithm} {expected}, got {found}. It is kept; remove it and "
             f"run again to download it from {file.url}."
         )

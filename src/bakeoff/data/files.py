@@ -34,7 +34,7 @@ from bakeoff.data.locate import CACHE_VARIABLE, cache_folder, list_places
 from bakeoff.data.manifest import list_manifest
 from bakeoff.data.registry import Split
 from bakeoff.data.source import Colour, DataSource, SourceFacts, show_text
-from bakeoff.errors import DataError
+from bakeoff.errors import DataError, ImageCacheError, ImagesNotFoundError
 
 # Part of every key: increase it when decoding changes, so that outdated images in the cache are not used.
 DECODER_VERSION = 1
@@ -51,7 +51,7 @@ def locate_path(source: DataSource, data_dir: Path | None = None) -> Path:
     if source.name is not None:
         imported = find_imported(source.name, data_dir)
         if imported is None:
-            raise DataError(f"{source.label} is not here yet. Get it with: bakeoff data get {source.label}")
+            raise ImagesNotFoundError(f"{source.label} is not here yet. Get it with: bakeoff data get {source.label}")
         return imported
     kind = source.kind
     given = Path(source.path or "").expanduser()
@@ -59,14 +59,16 @@ def locate_path(source: DataSource, data_dir: Path | None = None) -> Path:
     try:
         found = next((place for place in places if place.exists()), None)
     except (OSError, ValueError) as error:
-        raise DataError(f"The {kind} {show_text(given)} cannot be searched for: {show_text(error)}.") from error
+        raise ImagesNotFoundError(
+            f"The {kind} {show_text(given)} cannot be searched for: {show_text(error)}."
+        ) from error
     if found is None:
         where = ", ".join(show_text(place) for place in places)
-        raise DataError(f"There is no {kind} {show_text(given)}. Looked for: {where}.")
+        raise ImagesNotFoundError(f"There is no {kind} {show_text(given)}. Looked for: {where}.")
     is_folder = found.is_dir() or is_archive(found)
     if is_folder != (kind == "folder"):
         other = "manifest" if kind == "folder" else "folder"
-        raise DataError(f"{show_text(found)} is not a {kind}; give it as {other} instead.")
+        raise ImagesNotFoundError(f"{show_text(found)} is not a {kind}; give it as {other} instead.")
     return found
 
 
@@ -171,7 +173,7 @@ def audit_files(listing: Listing, *, read: bool = True, say: Say | None = None) 
             known.audits[id(listing)] = (listing, audit)  # the listing is kept, so that no other gets its id
         return audit
     except OSError as error:
-        raise DataError(
+        raise ImageCacheError(
             f"The audit of {show_text(listing.root)} cannot be written to {cache_folder()}: {error}. Set "
             f"{CACHE_VARIABLE} to a folder you can write."
         ) from error

@@ -21,7 +21,7 @@ from bakeoff.data.listing import (
     make_listing,
 )
 from bakeoff.data.source import show_text
-from bakeoff.errors import DataError
+from bakeoff.errors import DataError, FolderLayoutError, ImagesNotFoundError
 from bakeoff.system import stat_entry
 
 SUFFIXES = (
@@ -123,7 +123,7 @@ def _scan(folder: str) -> list[os.DirEntry[str]]:
 
 
 def _refuse_folder(folder: str, error: OSError) -> DataError:
-    return DataError(f"The folder {_shorten(folder)} cannot be read: {error.strerror or error}.")
+    return ImagesNotFoundError(f"The folder {_shorten(folder)} cannot be read: {error.strerror or error}.")
 
 
 def _shorten(path: str) -> str:
@@ -152,7 +152,7 @@ def _name_parts(root: Path, folders: Sequence[os.DirEntry[str]]) -> list[tuple[P
         if part is None:
             continue
         if part in found:
-            raise DataError(
+            raise FolderLayoutError(
                 f"{show_text(root)} has two {part} folders, {found[part].name} and {entry.name}. Merge them."
             )
         found[part] = entry
@@ -160,7 +160,7 @@ def _name_parts(root: Path, folders: Sequence[os.DirEntry[str]]) -> list[tuple[P
         return [("train", None)]
     if "train" not in found:
         names = " and ".join(entry.name for entry in found.values())
-        raise DataError(
+        raise FolderLayoutError(
             f"{show_text(root)} has {names} but no train folder. Put the training classes below train, or, if "
             f"{names} is a class, give its folder another name."
         )
@@ -172,9 +172,11 @@ def _check_level(folder: str, classes: Sequence[os.DirEntry[str]], loose: Sequen
     where = show_text(folder)
     if not classes:
         held = f"it contains {len(loose):,} images directly" if loose else "it contains no folders"
-        raise DataError(f"{where} has no class folders: {held}. Put the images of each class into a separate folder.")
+        raise FolderLayoutError(
+            f"{where} has no class folders: {held}. Put the images of each class into a separate folder."
+        )
     if folder == found.root and len(classes) == 1:
-        raise DataError(
+        raise FolderLayoutError(
             f"{where} has only one class folder, {show_text(classes[0].name)}; two or more are needed. If the classes "
             f"are inside it, name that folder."
         )
@@ -197,7 +199,7 @@ def _list_class(found: _Found, folder: os.DirEntry[str], part: Part) -> None:
             continue
         found.files.append(ImageFile(entry.path, shown, class_name, part, Stamp.of(entry.path, status)))
     if len(found.files) + len(found.rejected) == num_before and part == "train":
-        raise DataError(
+        raise FolderLayoutError(
             f"{show_text(folder.path)} has no images, but counts as a class. Add images, or move the folder elsewhere."
         )
 
@@ -223,7 +225,7 @@ def _walk(folder: str, part: Part, class_name: str, found: _Found) -> Iterator[o
         for entry in _scan(waiting.pop()) if waiting else _follow(links.pop(), part, class_name, found):
             found.num_entries += 1
             if found.num_entries > MAX_FILES:
-                raise DataError(
+                raise FolderLayoutError(
                     f"{show_text(found.root)} contains more than {MAX_FILES:,} files. Name a smaller folder."
                 )
             if not _is_folder(entry):
@@ -259,7 +261,7 @@ def _enter(folder: str, part: Part, class_name: str, found: _Found) -> bool:
         return True
     owner = found.places[identity]
     if owner is not None and owner != (part, class_name):
-        raise DataError(
+        raise FolderLayoutError(
             f"{_shorten(folder)} leads to images that are listed as class '{owner[1]}' of the {owner[0]} part too: an "
             f"image has one class and is in one part. Remove one of the two links or folders."
         )

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bakeoff.data.source import show_text
-from bakeoff.errors import DataError
+from bakeoff.errors import DataError, GroupsError
 
 Indices = npt.NDArray[np.int64]
 
@@ -227,7 +227,7 @@ def deal_groups(
 def refuse_groups(name: object, num_groups: int, needed: str) -> DataError:
     """Return the error of a class that has too few groups."""
     groups = f"{num_groups:,} group{'' if num_groups == 1 else 's'}"
-    return DataError(
+    return GroupsError(
         f"class '{show_text(name)}' has {groups} of images, which no split separates: {needed}. Take other or more "
         f"images, or leave the class out with classes."
     )

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from bakeoff.data.listing import PARTS, ImageFile, Listing, clean_class_name, format_paths
 from bakeoff.data.source import PARENT, show_text
-from bakeoff.errors import DataError
+from bakeoff.errors import GroupsError
 
 
 def group_listing(listing: Listing, rule: str) -> Listing:
@@ -22,7 +22,7 @@ def group_listing(listing: Listing, rule: str) -> Listing:
     without = [file.shown for file, name in zip(listing.files, names, strict=True) if not name]
     if without:
         reason = "are directly in a class folder" if rule == PARENT else f"are not matched by group: {show_text(rule)}"
-        raise DataError(
+        raise GroupsError(
             f"{show_text(listing.root)}: {len(without):,} of {len(listing.files):,} images {reason}, so they have no "
             f"group: {format_paths(without)}."
         )
@@ -60,7 +60,7 @@ def check_groups(listing: Listing, *, may_span: bool = False) -> None:
     spanning = sorted({file.group for file in training if file.group} & {file.group for file in listing.select("test")})
     if spanning and not may_span:
         one = len(spanning) == 1
-        raise DataError(
+        raise GroupsError(
             f"{where}: {len(spanning):,} group{'' if one else 's'} of images {'is' if one else 'are'} both in its "
             f"training and in its test split: {format_paths(spanning)}. Move each to one side, or remove the split, "
             f"so that one is drawn."
@@ -69,12 +69,12 @@ def check_groups(listing: Listing, *, may_span: bool = False) -> None:
         return  # whether validation can be drawn is checked where it is asked for
     numbers = {name: len(groups) for name, groups in _collect_groups(training).items()}
     if len({file.group for file in training}) == 1 and training[0].group:
-        raise DataError(
+        raise GroupsError(
             f"{where}: all {len(training):,} training images are in one group, {show_text(training[0].group)}; no "
             f"split separates a group, so two or more are needed."
         )
     for name in (name for name, number in numbers.items() if number == 1):
-        raise DataError(
+        raise GroupsError(
             f"{where}: class '{name}' has only one group of images; one must train and one must test or validate. Add "
             f"images, or leave the class out with classes."
         )

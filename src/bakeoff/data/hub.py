@@ -18,7 +18,7 @@ from typing import Any
 from bakeoff.data.imported import ImportWriter
 from bakeoff.data.listing import PARTS, format_paths
 from bakeoff.data.source import HUB, show_text
-from bakeoff.errors import DataError
+from bakeoff.errors import DamagedDatasetError, DownloadError, HubDatasetError, MissingDataPackageError
 
 CONVERTED = "refs/convert/parquet"
 """The branch with the hub's own Parquet copy of a dataset."""
@@ -45,7 +45,7 @@ class HubName:
         """
         match = _NAME.fullmatch(name.removeprefix(HUB))
         if match is None:
-            raise DataError(
+            raise HubDatasetError(
                 f"'{show_text(name)}' names no dataset of the hub: write {HUB}OWNER/NAME, then :CONFIG if it has "
                 "several configurations and @REVISION to pin a version."
             )
@@ -65,7 +65,9 @@ def import_from_hub(name: str, folder: Path) -> None:
         hub = importlib.import_module("huggingface_hub")
         importlib.import_module("pyarrow.parquet")
     except ImportError as error:
-        raise DataError(f'{name} needs huggingface_hub and pyarrow to be read: pip install "bakeoff[hub]".') from error
+        raise MissingDataPackageError(
+            f'{name} needs huggingface_hub and pyarrow to be read: pip install "bakeoff[hub]".'
+        ) from error
     revision, files = _list_files(hub, wanted)
     chosen = _choose_files(files, wanted)
     origin = {"from": name, "revision": revision}
@@ -85,7 +87,7 @@ def _list_files(hub: Any, wanted: HubName) -> tuple[str, list[str]]:
         if files:
             return str(info.sha), files
     where = f"{HUB}{wanted.repo}{f'@{wanted.revision}' if wanted.revision else ''}"
-    raise DataError(f"{where} has no Parquet files. Download it yourself, and name its folder as data.folder.")
+    raise HubDatasetError(f"{where} has no Parquet files. Download it yourself, and name its folder as data.folder.")
 
 
 def _call_hub(wanted: HubName, call: Any, *args: Any, **options: Any) -> Any:
@@ -93,7 +95,7 @@ def _call_hub(wanted: HubName, call: Any, *args: Any, **options: Any) -> Any:
         return call(*args, **options)
     except Exception as error:  # the client's exceptions have no common base class: HTTP, OS and its own
         reason = show_text(" ".join(str(error).split())[:200])
-        raise DataError(f"{HUB}{wanted.repo} cannot be fetched from the hub: {reason}") from error
+        raise DownloadError(f"{HUB}{wanted.repo} cannot be fetched from the hub: {reason}") from error
 
 
 def _choose_files(files: Sequence[str], wanted: HubName) -> list[tuple[str, str]]:
@@ -109,17 +111,17 @@ def _choose_files(files: Sequence[str], wanted: HubName) -> list[tuple[str, str]
         folder = match["folder"] or ""
         found.setdefault("default" if folder in ("", "data") else folder.split("/")[-1], []).append((part, path))
     if wanted.config is not None and wanted.config not in found:
-        raise DataError(
+        raise HubDatasetError(
             f"{HUB}{wanted.repo} has no configuration '{show_text(wanted.config)}'. "
             f"It has: {format_paths(list(found))}."
         )
     if not found:
-        raise DataError(
+        raise HubDatasetError(
             f"{HUB}{wanted.repo}: none of its Parquet files is a train, validation or test split: "
             f"{format_paths(sorted(others))}."
         )
     if wanted.config is None and len(found) > 1 and "default" not in found:
-        raise DataError(
+        raise HubDatasetError(
             f"{HUB}{wanted.repo} has several configurations: {format_paths(list(found))}. Name one: "
             f"{HUB}{wanted.repo}:{next(iter(found))}."
         )
@@ -144,7 +146,7 @@ def _read_images(path: Path, name: str) -> Iterator[tuple[bytes, str]]:
                         continue
                     yield content, class_names[value] if class_names else str(value)
     except (OSError, ValueError, IndexError, arrow.ArrowException) as error:
-        raise DataError(
+        raise DamagedDatasetError(
             f"{name}: {path.name} cannot be read: {show_text(' '.join(str(error).split())[:200])}"
         ) from error
 
@@ -157,7 +159,7 @@ def _find_columns(schema: Any, name: str) -> tuple[str, str, Sequence[str]]:
     texts = [column for column in schema.names if column.lower() in ("label", "labels", "class", "target")]
     labels = classes if len(classes) == 1 else [column for column in classes if column.lower() == "label"] or texts
     if len(images) != 1 or not labels:
-        raise DataError(
+        raise HubDatasetError(
             f"{name} is no image classification: it needs one column of images and one of labels; its columns: "
             f"{format_paths(schema.names)}."
         )

@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from bakeoff.errors import DataError
+from bakeoff.errors import DamagedDatasetError, DataError
 
 UNSIGNED_BYTE = 8
 
@@ -40,9 +40,9 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
             _check_header(stream, str(path), shape)
             return _read_values(stream, str(path), shape)
     except EOFError as error:
-        raise DataError(f"{path} is truncated: the gzip stream ends early. {_REMEDY}") from error
+        raise DamagedDatasetError(f"{path} is truncated: the gzip stream ends early. {_REMEDY}") from error
     except (OSError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}. {_REMEDY}") from error
+        raise DamagedDatasetError(f"{path} cannot be read: {error}. {_REMEDY}") from error
 
 
 def read_zipped_idx(archive: Path, member: str, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
@@ -61,17 +61,17 @@ def read_zipped_idx(archive: Path, member: str, shape: tuple[int, ...]) -> npt.N
         with zipfile.ZipFile(archive) as opened:
             info = opened.getinfo(member)
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise DataError(f"{where} is compressed differently from the publisher's. {_REMEDY}")
+                raise DamagedDatasetError(f"{where} is compressed differently from the publisher's. {_REMEDY}")
             with opened.open(member) as packed, gzip.GzipFile(fileobj=packed) as stream:
                 _check_header(stream, where, shape)
                 return _read_values(stream, where, shape)
     except DataError:
         raise
     except KeyError as error:
-        raise DataError(f"{archive} has no member {member}. {_REMEDY}") from error
+        raise DamagedDatasetError(f"{archive} has no member {member}. {_REMEDY}") from error
     # On damaged files zipfile raises ValueError, struct.error, NotImplementedError and others.
     except Exception as error:
-        raise DataError(f"{where} is truncated or damaged: {error}. {_REMEDY}") from error
+        raise DamagedDatasetError(f"{where} is truncated or damaged: {error}. {_REMEDY}") from error
 
 
 _REMEDY = "Replace it with the publisher's file, or remove it to download it again."
@@ -80,31 +80,35 @@ _REMEDY = "Replace it with the publisher's file, or remove it to download it aga
 def _check_header(stream: BinaryIO | gzip.GzipFile, path: str, shape: tuple[int, ...]) -> None:
     magic = stream.read(4)
     if len(magic) < 4:
-        raise DataError(f"{path} is truncated: it ends within the IDX header. {_REMEDY}")
+        raise DamagedDatasetError(f"{path} is truncated: it ends within the IDX header. {_REMEDY}")
     expected = bytes([0, 0, UNSIGNED_BYTE, len(shape)])
     if magic != expected:
-        raise DataError(
+        raise DamagedDatasetError(
             f"{path} is not an IDX file of {len(shape)} dimensions: "
             f"it begins with {magic.hex()}, not {expected.hex()}. {_REMEDY}"
         )
     packed = stream.read(4 * len(shape))
     if len(packed) < 4 * len(shape):
-        raise DataError(f"{path} is truncated: it ends within the IDX header. {_REMEDY}")
+        raise DamagedDatasetError(f"{path} is truncated: it ends within the IDX header. {_REMEDY}")
     found = struct.unpack(f">{len(shape)}I", packed)
     if found != shape:
-        raise DataError(f"{path} has {_format_shape(found)} values, expected {_format_shape(shape)}. {_REMEDY}")
+        raise DamagedDatasetError(
+            f"{path} has {_format_shape(found)} values, expected {_format_shape(shape)}. {_REMEDY}"
+        )
 
 
 def _read_values(stream: BinaryIO | gzip.GzipFile, path: str, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     num_values = int(np.prod(shape))
     values = stream.read(num_values)
     if len(values) < num_values:
-        raise DataError(
+        raise DamagedDatasetError(
             f"{path} is truncated: it has {len(values):,} of the {num_values:,} values its header states. {_REMEDY}"
         )
     # Reading past the end also makes gzip check its own checksum.
     if stream.read(1):
-        raise DataError(f"{path} is too long: it has more than the {num_values:,} values its header states. {_REMEDY}")
+        raise DamagedDatasetError(
+            f"{path} is too long: it has more than the {num_values:,} values its header states. {_REMEDY}"
+        )
     return np.frombuffer(values, dtype=np.uint8).reshape(shape)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from bakeoff.data.locate import download_folder, search_folders
 from bakeoff.data.source import HUB, TORCHVISION, show_text
-from bakeoff.errors import DataError
+from bakeoff.errors import ImageCacheError
 from bakeoff.system import rename
 
 MANIFEST_FILE = "manifest.csv"
@@ -113,7 +113,7 @@ def obtain_imported(name: str, data_dir: Path | None) -> tuple[Path, bool]:
             if not folder.is_dir():
                 _choose_importer(name)(name, folder)
     except OSError as error:
-        raise DataError(f"{name}: cannot be written to {folder.parent}: {error}. Choose --data-dir.") from error
+        raise ImageCacheError(f"{name}: cannot be written to {folder.parent}: {error}. Choose --data-dir.") from error
     return folder / MANIFEST_FILE, True
 
 

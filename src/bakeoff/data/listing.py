@@ -15,7 +15,7 @@ import numpy.typing as npt
 from bakeoff.data.content import Stamp
 from bakeoff.data.group_draws import draw_groups, number_groups
 from bakeoff.data.source import show_text
-from bakeoff.errors import DataError, nearest
+from bakeoff.errors import ClassesError, FolderLayoutError, TooFewImagesError, UnreadableImagesError, nearest
 
 Part: TypeAlias = Literal["train", "validation", "test"]
 
@@ -127,8 +127,10 @@ def make_listing(
     where = show_text(root)
     if not any(file.part == "train" for file in files):
         if rejected:
-            raise DataError(f"{where}: none of its {len(rejected):,} files can be opened: {format_rejected(rejected)}.")
-        raise DataError(f"{where} has no training images.")
+            raise UnreadableImagesError(
+                f"{where}: none of its {len(rejected):,} files can be opened: {format_rejected(rejected)}."
+            )
+        raise FolderLayoutError(f"{where} has no training images.")
     class_names = tuple(sorted({file.class_name for file in files if file.part == "train"}))
     _check_classes(where, class_names, files, chosen)
     order: dict[Part, int] = {"train": 0, "validation": 1, "test": 2}
@@ -147,11 +149,11 @@ def _check_classes(
     where: str, class_names: tuple[str, ...], files: Sequence[ImageFile], chosen: tuple[str, ...] | None
 ) -> None:
     if len(class_names) < 2:
-        raise DataError(f"{where} has only one class, '{class_names[0]}'; two or more are needed.")
+        raise ClassesError(f"{where} has only one class, '{class_names[0]}'; two or more are needed.")
     known = set(class_names)
     for file in files:
         if file.class_name not in known:
-            raise DataError(
+            raise ClassesError(
                 f"{where}: the {file.part} part has the class '{file.class_name}' ({show_text(file.shown)}), which has "
                 f"no training images.{nearest(file.class_name, class_names)}"
             )
@@ -159,7 +161,7 @@ def _check_classes(
     for name in class_names:
         other = by_folded.setdefault(name.casefold(), name)
         if other != name and not (chosen and name in chosen and other in chosen):
-            raise DataError(
+            raise ClassesError(
                 f"{where}: the classes '{other}' and '{name}' differ only in upper and lower case. Merge them, or, "
                 f"if both are meant, name them in classes."
             )
@@ -193,7 +195,7 @@ def set_test_aside(listing: Listing, share: float) -> Listing:
     training = listing.select("train")
     for name, count in Counter(file.class_name for file in training).items():
         if count < 2:
-            raise DataError(
+            raise TooFewImagesError(
                 f"{show_text(listing.root)}: class '{name}' has only one image; one must train and one must test. "
                 f"Add images, or leave the class out with classes."
             )
@@ -277,7 +279,7 @@ def check_chosen(where: str, chosen: Sequence[str], class_names: Sequence[str]) 
     for name in chosen:
         if name not in class_names:
             known = ", ".join(class_names[:50]) + (", ..." if len(class_names) > 50 else "")
-            raise DataError(
+            raise ClassesError(
                 f"{where} has no class '{show_text(name)}'.{nearest(name, class_names)} Its classes: {known}."
             )
 

@@ -25,7 +25,7 @@ from bakeoff.data.registry import CifarLayout, DatasetRecord, EmbeddedLayout, Pu
 from bakeoff.data.sizes import SizeFacts
 from bakeoff.data.source import HUB, TORCHVISION, DataSource, show_text
 from bakeoff.data.store import find_decoded, open_training
-from bakeoff.errors import DataError
+from bakeoff.errors import DataError, GroupsError, ImagesNotFoundError, UnknownDatasetError
 
 _PIXELS_AT_ONCE = 1 << 24
 
@@ -67,7 +67,7 @@ def find_source(given: DataSource | str, data_dir: Path | None = None) -> DataSo
     try:
         return DataSource(name=find_dataset(given).name)
     except DataError as error:
-        raise DataError(f"{error} There is no folder or manifest with this name either.") from error
+        raise UnknownDatasetError(f"{error} There is no folder or manifest with this name either.") from error
 
 
 def get(source: DataSource | str, data_dir: Path | None = None) -> Obtained:
@@ -113,7 +113,9 @@ def verify(source: DataSource | str, data_dir: Path | None = None) -> list[FileC
     root = find_home(record, data_dir)
     if root is None:
         folders = ", ".join(str(folder) for folder in search_folders(data_dir))
-        raise DataError(f"{record.name} was not found in any of {folders}. Get it with: bakeoff data get {record.name}")
+        raise ImagesNotFoundError(
+            f"{record.name} was not found in any of {folders}. Get it with: bakeoff data get {record.name}"
+        )
     published = {root / file.path: file for file in record.files}
     checks = [_check_published(path, published[path]) for path in _list_files(record, root) if path in published]
     return checks + [_check_split(record, split, root) for split in SPLITS]
@@ -285,7 +287,7 @@ def _group_source(source: DataSource, group: str) -> DataSource:
     try:
         return DataSource(**{**source.model_dump(), "group": group})
     except ValidationError as error:
-        raise DataError(f"{error.errors()[0]['msg']}.") from None
+        raise GroupsError(f"{error.errors()[0]['msg']}.") from None
 
 
 def _describe_origin(source: DataSource, data_dir: Path | None) -> tuple[str, str, str | None, int | None]:

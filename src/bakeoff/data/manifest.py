@@ -24,7 +24,7 @@ from bakeoff.data.listing import (
     make_listing,
 )
 from bakeoff.data.source import check_regular, show_text
-from bakeoff.errors import DataError, nearest
+from bakeoff.errors import DataError, ManifestError, MissingDataPackageError, nearest
 
 _BATCH_ROWS = 8_192
 COLUMNS = ("path", "label", "split", "group")
@@ -63,12 +63,12 @@ def list_manifest(manifest: Path, chosen: tuple[str, ...] | None = None) -> List
     check_regular(manifest)
     rows = list(_limit(where, _read_parquet(manifest) if is_parquet else _read_csv(manifest)))
     if not rows:
-        raise DataError(f"{where} has no rows.")
+        raise ManifestError(f"{where} has no rows.")
     _check_rows(where, rows)
     kept = _drop_repeated(where, rows)
     files, rejected = _stat_files(manifest.absolute().parent, kept)
     if len(rejected) * 2 > len(kept):
-        raise DataError(
+        raise ManifestError(
             f"{where}: {len(rejected):,} of its {len(kept):,} files cannot be opened: {format_rejected(rejected)}. "
             f"Paths are relative to {show_text(manifest.absolute().parent)}."
         )
@@ -81,9 +81,9 @@ def _limit(where: str, rows: Iterable[_Row]) -> Iterator[_Row]:
     """Yield rows up to a limit, because a small file can unpack to more than fits into memory."""
     for number, row in enumerate(rows, start=1):
         if number > MAX_ROWS:
-            raise DataError(f"{where} has more than {MAX_ROWS:,} rows, the maximum. Split it up.")
+            raise ManifestError(f"{where} has more than {MAX_ROWS:,} rows, the maximum. Split it up.")
         if max(len(row.path), len(row.label), len(row.split), len(row.group)) > MAX_TEXT:
-            raise DataError(f"{where}: {row.place}: a text of more than {MAX_TEXT:,} characters.")
+            raise ManifestError(f"{where}: {row.place}: a text of more than {MAX_TEXT:,} characters.")
         yield row
 
 
@@ -93,7 +93,7 @@ def _read_csv(manifest: Path) -> Iterator[_Row]:
         with manifest.open(encoding="utf-8-sig", newline="") as stream:
             header = stream.readline(10 * MAX_TEXT)
             if len(header) >= 10 * MAX_TEXT:
-                raise DataError(
+                raise ManifestError(
                     f"{where}: its first line is longer than {10 * MAX_TEXT:,} characters, so it is not a table."
                 )
             delimiter = next((mark for mark in ",;\t" if mark in header), ",")
@@ -104,11 +104,11 @@ def _read_csv(manifest: Path) -> Iterator[_Row]:
                 if any(value.strip() for value in values):
                     yield _make_row(f"line {reader.line_num + 1}", values, numbers)
     except OSError as error:
-        raise DataError(f"The manifest {where} cannot be read: {error.strerror}.") from error
+        raise ManifestError(f"The manifest {where} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"The manifest {where} is not UTF-8 text ({error.reason}). Save it as UTF-8.") from error
+        raise ManifestError(f"The manifest {where} is not UTF-8 text ({error.reason}). Save it as UTF-8.") from error
     except csv.Error as error:
-        raise DataError(f"The manifest {where} is not well-formed CSV: {error}.") from error
+        raise ManifestError(f"The manifest {where} is not well-formed CSV: {error}.") from error
 
 
 def _read_lines(stream: TextIO, where: str) -> Iterator[str]:
@@ -117,7 +117,7 @@ def _read_lines(stream: TextIO, where: str) -> Iterator[str]:
     while line := stream.readline(10 * MAX_TEXT):
         number += 1
         if len(line) >= 10 * MAX_TEXT:
-            raise DataError(f"{where}: line {number} is longer than {10 * MAX_TEXT:,} characters.")
+            raise ManifestError(f"{where}: line {number} is longer than {10 * MAX_TEXT:,} characters.")
         yield line
 
 
@@ -126,11 +126,11 @@ def _find_columns(where: str, names: Sequence[str]) -> tuple[int | None, ...]:
     known = [name.strip().lower() for name in names]
     for column in COLUMNS:
         if known.count(column) > 1:
-            raise DataError(f"{where} has {known.count(column)} columns called {column}; one is needed.")
+            raise ManifestError(f"{where} has {known.count(column)} columns called {column}; one is needed.")
     for column in ("path", "label"):
         if column not in known:
             shown = ", ".join(show_text(name.strip()) for name in names[:20]) or "none"
-            raise DataError(
+            raise ManifestError(
                 f"{where} has no column {column}.{nearest(column, known)} Its first line must name path and label, but "
                 f"it names: {shown}."
             )
@@ -149,7 +149,7 @@ def _read_parquet(manifest: Path) -> Iterator[_Row]:
     try:
         arrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     except ImportError as error:
-        raise DataError(f'{where} needs pyarrow to be read: pip install "bakeoff[parquet]".') from error
+        raise MissingDataPackageError(f'{where} needs pyarrow to be read: pip install "bakeoff[parquet]".') from error
     try:
         with parquet.ParquetFile(manifest) as file:
             names: list[str] = list(file.schema_arrow.names)
@@ -157,7 +157,7 @@ def _read_parquet(manifest: Path) -> Iterator[_Row]:
             wanted = [names[number] for number in numbers if number is not None]
             places = tuple(None if number is None else wanted.index(names[number]) for number in numbers)
             if file.metadata.num_rows > MAX_ROWS:
-                raise DataError(f"{where} has {file.metadata.num_rows:,} rows; at most {MAX_ROWS:,} are read.")
+                raise ManifestError(f"{where} has {file.metadata.num_rows:,} rows; at most {MAX_ROWS:,} are read.")
         # Dictionary-encoded strings are decoded lazily, so that a repeated long string cannot fill the memory.
         with parquet.ParquetFile(manifest, read_dictionary=wanted) as file:
             number = 0
@@ -170,7 +170,7 @@ def _read_parquet(manifest: Path) -> Iterator[_Row]:
         raise
     except (OSError, ValueError, KeyError, OverflowError, MemoryError, arrow.ArrowException) as error:
         reason = " ".join(str(error).split())[:200]
-        raise DataError(f"The manifest {where} is not a readable Parquet file: {show_text(reason)}.") from error
+        raise ManifestError(f"The manifest {where} is not a readable Parquet file: {show_text(reason)}.") from error
 
 
 def _format_value(value: object) -> str:
@@ -182,7 +182,7 @@ def _check_rows(where: str, rows: Sequence[_Row]) -> None:
     problems = [f"{row.place}: {problem}" for row in rows if (problem := _find_problem(row))]
     if problems:
         more = f" and {len(problems) - MAX_SHOWN:,} more" if len(problems) > MAX_SHOWN else ""
-        raise DataError(f"{where} has {len(problems):,} wrong rows: {'; '.join(problems[:MAX_SHOWN])}{more}.")
+        raise ManifestError(f"{where} has {len(problems):,} wrong rows: {'; '.join(problems[:MAX_SHOWN])}{more}.")
 
 
 def _find_problem(row: _Row) -> str:
@@ -207,17 +207,17 @@ def _drop_repeated(where: str, rows: Iterable[_Row]) -> list[_Row]:
     for row in rows:
         first = seen.setdefault(os.path.normpath(row.path), row)
         if clean_class_name(first.label) != clean_class_name(row.label):
-            raise DataError(
+            raise ManifestError(
                 f"{where}: {show_text(row.path)} is labelled '{show_text(first.label)}' in {first.place} and "
                 f"'{show_text(row.label)}' in {row.place}. An image has one label."
             )
         if _part_of(first) != _part_of(row):
-            raise DataError(
+            raise ManifestError(
                 f"{where}: {show_text(row.path)} is in the {_part_of(first)} part in {first.place} and in the "
                 f"{_part_of(row)} part in {row.place}. Parts must not share images."
             )
         if first.group != row.group:
-            raise DataError(
+            raise ManifestError(
                 f"{where}: {show_text(row.path)} is in the group '{show_text(first.group)}' in {first.place} and in "
                 f"'{show_text(row.group)}' in {row.place}. An image has one group."
             )

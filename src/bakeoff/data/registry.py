@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bakeoff.data import names
-from bakeoff.errors import DataError, nearest
+from bakeoff.errors import UnknownDatasetError, nearest
 from bakeoff.registry import Implementation, Registry
 
 Split = Literal["train", "test"]
@@ -327,4 +327,4 @@ def find_dataset(name: str) -> DatasetRecord:
     if record is not None:
         return record
     known = DATASETS.names
-    raise DataError(f"Unknown dataset '{name}'.{nearest(name, known)} Known: {', '.join(known)}.")
+    raise UnknownDatasetError(f"Unknown dataset '{name}'.{nearest(name, known)} Known: {', '.join(known)}.")

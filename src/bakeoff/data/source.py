@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from bakeoff.errors import DataError
+from bakeoff.errors import ImagesNotFoundError, UnknownDatasetError
 
 DuplicatesPolicy: TypeAlias = Literal["group", "drop", "allow"]
 """What is done about duplicates: keep them on one side of every split, use one of each, or nothing."""
@@ -230,7 +230,7 @@ def as_source(source: DataSource | str) -> DataSource:
     if isinstance(source, DataSource):
         return source
     if not source:
-        raise DataError("A dataset's name is empty.")
+        raise UnknownDatasetError("A dataset's name is empty.")
     return DataSource(name=source)
 
 
@@ -241,7 +241,7 @@ def check_regular(path: Path) -> None:
     except (OSError, ValueError):
         return  # opening it will report the reason
     if not stat.S_ISREG(mode):
-        raise DataError(f"{show_text(path)} is not a regular file.")
+        raise ImagesNotFoundError(f"{show_text(path)} is not a regular file.")
 
 
 def show_text(text: object) -> str:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from bakeoff.data.group_draws import deal_groups, draw_groups
 from bakeoff.data.source import show_text
-from bakeoff.errors import DataError
+from bakeoff.errors import DataOptionError, TooFewImagesError
 
 Indices = npt.NDArray[np.int64]
 Groups = npt.NDArray[np.int64] | None
@@ -49,7 +49,7 @@ def split_stratified(
         DataError: there are no images, or a class has only one, or one group.
     """
     if not 0.0 < fraction < 1.0:
-        raise DataError(f"The validation fraction is {fraction:g}; it must be between 0 and 1, such as 0.1.")
+        raise DataOptionError(f"The validation fraction is {fraction:g}; it must be between 0 and 1, such as 0.1.")
     generator = np.random.default_rng(seed)
     classes, counts = np.unique(labels, return_counts=True)
     _check_every_class(classes, counts)
@@ -89,7 +89,9 @@ def split_fold(
     classes, counts = np.unique(labels, return_counts=True)
     for label, count in zip(classes, counts, strict=True):
         if count < num_folds:
-            raise DataError(f"class {label} has too few images ({count}) for {num_folds} folds; use fewer folds.")
+            raise TooFewImagesError(
+                f"class {label} has too few images ({count}) for {num_folds} folds; use fewer folds."
+            )
     walks = [generator.permutation(np.flatnonzero(labels == label)) for label in classes]
     if groups is None:
         assigned = np.empty(len(labels), dtype=np.int64)
@@ -154,10 +156,10 @@ def _keep_both_sides(taken: Indices, counts: Indices, fraction: float) -> Indice
 
 def _check_every_class(classes: Indices, counts: Indices) -> None:
     if len(classes) == 0:
-        raise DataError("There are no images to split.")
+        raise TooFewImagesError("There are no images to split.")
     for label, count in zip(classes, counts, strict=True):
         if count < LEAST_SPLIT:
-            raise DataError(f"Class {label} has one image; one must train and one must validate.")
+            raise TooFewImagesError(f"Class {label} has one image; one must train and one must validate.")
 
 
 def check_classes(
@@ -195,4 +197,4 @@ def check_classes(
         reason = f"{folds} folds need {least} training {of} of every class"
         fewer = f"take {min(small)[0]} folds, " if min(small)[0] > LEAST_SPLIT else ""
     remedy = f"Add {of}, {fewer}{advice}or leave such classes out with classes"
-    raise DataError(f"{where}: too few {of} of {named}{more}: {reason}. {remedy}.")
+    raise TooFewImagesError(f"{where}: too few {of} of {named}{more}: {reason}. {remedy}.")

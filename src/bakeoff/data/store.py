@@ -27,7 +27,7 @@ from bakeoff.data.listing import SUBSET_SEED, check_chosen, draw_share
 from bakeoff.data.locate import CACHE_VARIABLE, Located, cache_folder, find_home, find_split
 from bakeoff.data.registry import DatasetRecord, EmbeddedLayout, Split, find_dataset
 from bakeoff.data.source import DataSource, SourceFacts, as_source
-from bakeoff.errors import DataError
+from bakeoff.errors import DataError, ImageCacheError, ImagesChangedError, ImagesNotFoundError, MissingDataPackageError
 
 __all__ = [
     "Images",
@@ -155,7 +155,7 @@ def audit_dataset(name: str, data_dir: Path | None = None, say: Say | None = Non
     try:
         return audit_images(record.name, training, test, say)
     except OSError as error:
-        raise DataError(
+        raise ImageCacheError(
             f"The audit of {record.name} cannot be written to {cache_folder()}: {error}. Set {CACHE_VARIABLE} to a "
             f"folder you can write."
         ) from error
@@ -276,7 +276,9 @@ def find_or_download(record: DatasetRecord, split: Split, data_dir: Path | None)
         root, _ = obtain_dataset(record, data_dir)
         located = find_split(record, split, root)
     if located is None:
-        raise DataError(f"{record.name}: the {split} files in {root} vanished after they were downloaded; run again.")
+        raise ImagesChangedError(
+            f"{record.name}: the {split} files in {root} vanished after they were downloaded; run again."
+        )
     return located
 
 
@@ -295,7 +297,7 @@ def _stamp(located: Located) -> list[Stamp]:
     try:
         return [Stamp.of(str(path), path.stat()) for path in located.sources]
     except OSError as error:
-        raise DataError(f"{error.filename} cannot be read: {error.strerror or error}.") from error
+        raise ImagesNotFoundError(f"{error.filename} cannot be read: {error.strerror or error}.") from error
 
 
 def _shorten_hash(facts: object) -> str:
@@ -308,4 +310,6 @@ def _find_version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError as error:
-        raise DataError(f"These images come with {package}, which is missing: pip install {package}.") from error
+        raise MissingDataPackageError(
+            f"These images come with {package}, which is missing: pip install {package}."
+        ) from error

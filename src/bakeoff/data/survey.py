@@ -14,7 +14,7 @@ from bakeoff.data.listing import ImageFile, Listing
 from bakeoff.data.peek import measure_sizes, peek
 from bakeoff.data.sizes import SizeFacts
 from bakeoff.data.source import PARENT, DataSource
-from bakeoff.errors import DataError
+from bakeoff.errors import DataError, UnreadableImagesError
 
 MOST_AUDITED = 10_000
 """With more images, `bakeoff data check` audits them, not the survey."""
@@ -66,7 +66,7 @@ def survey(source: DataSource, say: Say | None = None) -> Survey:
     listing = list_source(source)
     sizes = measure_sizes(source)
     if sizes is None:
-        raise DataError(f"{source.label}: none of its images can be read.")
+        raise UnreadableImagesError(f"{source.label}: none of its images can be read.")
     sized = source.model_copy(update={"image_size": sizes.suggested_image_size})
     looked = peek(sized)
     files = listing.select("train", "validation")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from bakeoff.data.source import TORCHVISION, show_text
-from bakeoff.errors import DataError, nearest
+from bakeoff.errors import DownloadError, UnknownDatasetError, nearest
 
 PartArguments: TypeAlias = Mapping[str, Mapping[str, Any]]
 """Part (train, validation, test) -> the arguments that select it."""
@@ -56,7 +56,7 @@ def find_parts(name: str) -> PartArguments:
     given = name.removeprefix(TORCHVISION)
     if given in DATASETS:
         return DATASETS[given]
-    raise DataError(
+    raise UnknownDatasetError(
         f"torchvision's dataset '{show_text(given)}' is not one that can be read.{nearest(given, tuple(DATASETS))} "
         f"Known: {', '.join(DATASETS)}."
     )
@@ -76,4 +76,4 @@ def import_from_torchvision(name: str, folder: Path) -> None:
     )
     if finished.returncode or not folder.is_dir():
         lines = finished.stderr.strip().splitlines() or ["no reason given"]
-        raise DataError(f"{name} cannot be fetched: {show_text(lines[-1][:300])}")
+        raise DownloadError(f"{name} cannot be fetched: {show_text(lines[-1][:300])}")

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bakeoff.deploy.photos import Pixels
-from bakeoff.errors import DataError
+from bakeoff.errors import UnwritableError
 from bakeoff.report.text import show_text
 from bakeoff.workspace import write_whole
 
@@ -48,7 +48,9 @@ class HeatMapFolder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DataError(f"{show_text(str(folder))} cannot be a folder for heat maps: {error.strerror}.") from error
+            raise UnwritableError(
+                f"{show_text(str(folder))} cannot be a folder for heat maps: {error.strerror}."
+            ) from error
 
     def write(self, photo: str, picture_HWC: Pixels) -> Path:
         """Write the picture of a photo, enlarged if it is small; return its path.

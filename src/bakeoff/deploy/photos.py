@@ -16,7 +16,7 @@ import numpy.typing as npt
 from bakeoff.data.folders import SUFFIXES
 from bakeoff.data.parallel import map_in_order
 from bakeoff.data.source import Colour, Fit, show_text
-from bakeoff.errors import DataError
+from bakeoff.errors import ImagesNotFoundError, ManifestError, UnreadableImagesError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -49,14 +49,14 @@ def list_photos(places: Sequence[str | Path]) -> list[str]:
         if place.is_dir():
             inside = sorted(str(path) for path in place.rglob("*") if path.suffix.lower() in SUFFIXES)
             if not inside:
-                raise DataError(f"{show_text(place)} contains no images.")
+                raise ImagesNotFoundError(f"{show_text(place)} contains no images.")
             found.update(dict.fromkeys(inside))
         elif place.suffix.lower() in TABLE_SUFFIXES and place.is_file():
             found.update(dict.fromkeys(_read_table(place)))
         elif place.exists():
             found[str(place)] = None
         else:
-            raise DataError(f"There is no file or folder {show_text(place)}.")
+            raise ImagesNotFoundError(f"There is no file or folder {show_text(place)}.")
     return list(found)
 
 
@@ -70,10 +70,10 @@ def _read_table(table: Path) -> list[str]:
             stream.seek(0)
             rows = list(csv.DictReader(stream, delimiter=delimiter))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{where} cannot be read as a table: {show_text(error)}.") from error
+        raise ManifestError(f"{where} cannot be read as a table: {show_text(error)}.") from error
     column = next((name for name in (rows[0] if rows else ()) if str(name).strip().lower() == "path"), None)
     if column is None:
-        raise DataError(f"{where} needs a header with a column called path, and rows below it.")
+        raise ManifestError(f"{where} needs a header with a column called path, and rows below it.")
     return [os.path.join(table.absolute().parent, row[column].strip()) for row in rows if (row[column] or "").strip()]
 
 
@@ -134,7 +134,7 @@ def convert_images(images: Any, shape_HWC: tuple[int, int, int], fit: Fit) -> Pi
             else:
                 made.append(decode_image(_to_pillow(image), shape_HWC[:2], _colour(shape_HWC), fit).pixels_HWC)
         except (PictureError, TypeError, ValueError) as error:
-            raise DataError(f"image {number} cannot be used: {show_text(error)}.") from error
+            raise UnreadableImagesError(f"image {number} cannot be used: {show_text(error)}.") from error
     return np.stack(made) if made else np.zeros((0, *shape_HWC), np.uint8)
 
 
@@ -144,7 +144,7 @@ def _split(images: Any) -> list[Any]:
         return [images]
     ndim: int | None = getattr(images, "ndim", None)
     if ndim is None and not isinstance(images, Iterable):
-        raise DataError(f"{show_text(images)} is no image: give paths, PIL images, arrays or tensors.")
+        raise UnreadableImagesError(f"{show_text(images)} is no image: give paths, PIL images, arrays or tensors.")
     return list(images) if ndim in (None, 1, 4) else [images]
 
 

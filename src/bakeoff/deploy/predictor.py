@@ -17,7 +17,13 @@ from bakeoff.deploy.photos import Pixels, Unreadable, convert_images, decode_pho
 from bakeoff.deploy.records import find_record
 from bakeoff.deploy.reliability import ClassReliability, count_reliability
 from bakeoff.deploy.votes import Vote, find_vote
-from bakeoff.errors import DataError, WorkspaceError, nearest
+from bakeoff.errors import (
+    ClassesError,
+    HeatMapError,
+    ModelFileError,
+    WorkspaceOptionError,
+    nearest,
+)
 from bakeoff.ledger.given import find_given_study
 from bakeoff.ledger.read import open_reading
 from bakeoff.report.document import Sources
@@ -121,7 +127,9 @@ class Predictor:
         file = find_model_file(study)
         if file is not None:
             if arm or block or ensemble or calibrate or prefer != "score":
-                raise WorkspaceError(f"{file} is a single model: leave out arm, block, ensemble, prefer and calibrate.")
+                raise WorkspaceOptionError(
+                    f"{file} is a single model: leave out arm, block, ensemble, prefer and calibrate."
+                )
             return cls._load_file(file, folders)
         with open_reading(folders) as connection:
             identity = find_given_study(connection, str(study))
@@ -139,7 +147,7 @@ class Predictor:
 
         record, origin = read_model_record(file), read_origin(file)
         if record is None:
-            raise WorkspaceError(f"{file} does not describe itself: it is not a model of bakeoff, or an early one.")
+            raise ModelFileError(f"{file} does not describe itself: it is not a model of bakeoff, or an early one.")
         vote, temperature = Vote(trial_ids=(record.trial_id,)), 1.0 if origin is None else origin.temperature
         return cls([_load(record, folders, file)], None, vote, temperature, origin=origin)
 
@@ -199,15 +207,15 @@ class Predictor:
         """
         pixels_NHWC = convert_images(images, self.shape_HWC, self.fit)
         if not self.can_explain:
-            raise WorkspaceError(f"{self.describe_unexplained()}.")
+            raise HeatMapError(f"{self.describe_unexplained()}.")
         if classes is None:
             return self._explain(pixels_NHWC, self._predict(pixels_NHWC).argmax(axis=1))
         if len(classes) != len(pixels_NHWC):
-            raise DataError(f"{len(classes)} classes for {len(pixels_NHWC)} images: give one for each.")
+            raise ClassesError(f"{len(classes)} classes for {len(pixels_NHWC)} images: give one for each.")
         names = [str(name) for name in self.classes_]
         unknown = next((str(name) for name in classes if str(name) not in names), None)
         if unknown is not None:
-            raise DataError(f"There is no class '{show_text(unknown)}'.{nearest(unknown, names)}")
+            raise ClassesError(f"There is no class '{show_text(unknown)}'.{nearest(unknown, names)}")
         return self._explain(pixels_NHWC, np.array([names.index(str(name)) for name in classes], np.int64))
 
     def describe_unexplained(self) -> str:

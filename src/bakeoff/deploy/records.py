@@ -11,7 +11,7 @@ from bakeoff.catalog.recipe import Recipe
 from bakeoff.data.manage import measure_pixels
 from bakeoff.data.source import DataSource, Fit
 from bakeoff.data.store import find_decoded
-from bakeoff.errors import WorkspaceError
+from bakeoff.errors import LostFileError
 from bakeoff.ledger.values import read_mapping
 from bakeoff.report.document import Sources
 
@@ -28,7 +28,7 @@ def find_record(trial_id: str, block: str, sources: Sources) -> ModelRecord:
 
     path = sources.folders.weights(trial_id)
     if not path.is_file():
-        raise WorkspaceError(f"The weights of trial {trial_id} are missing: {path}.")
+        raise LostFileError(f"The weights of trial {trial_id} are missing: {path}.")
     return read_model_record(path) or _rebuild(trial_id, block, sources)
 
 
@@ -40,7 +40,7 @@ def _rebuild(trial_id: str, block: str, sources: Sources) -> ModelRecord:
     if needs_statistics(recipe.augmentation):
         recipe = fix_statistics(recipe, *_measure(source, facts.get("fingerprint", ""), content, sources))
     if "shape_HWC" not in facts:
-        raise WorkspaceError(
+        raise LostFileError(
             f"The ledger does not say which images trial {trial_id} was trained on: run its study again."
         )
     return ModelRecord(
@@ -80,7 +80,7 @@ def _measure(
     """Return mean and sd of the training images by which a trial without a record normalises."""
     images = find_decoded(source, "train", sources.data_dir)
     if images is None or images.fingerprint != fingerprint or content.get("fold") is not None:
-        raise WorkspaceError(
+        raise LostFileError(
             f"These weights were stored by an earlier version, without the mean and sd of the training images "
             f"({source.label}), which are not on this machine: train the study again."
         )

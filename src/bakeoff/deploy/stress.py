@@ -21,7 +21,15 @@ from bakeoff.data.corruptions import SEVERITIES, Condition, corrupt_images, list
 from bakeoff.data.source import DataSource
 from bakeoff.data.store import open_test
 from bakeoff.deploy.records import find_record
-from bakeoff.errors import BakeoffError, DataError, WorkspaceError, nearest
+from bakeoff.errors import (
+    ImagesChangedError,
+    LostFileError,
+    NotYetError,
+    OptionError,
+    UnknownPartError,
+    WorkerError,
+    nearest,
+)
 from bakeoff.ledger.corrupted import load_corrupted, record_stress, save_corrupted
 from bakeoff.ledger.given import find_given_study
 from bakeoff.ledger.read import open_reading
@@ -116,7 +124,7 @@ def _check_final_test(sources: Sources) -> None:
     is_running = record.asking or record.in_final_test or len(record.results) < record.num_planned
     if is_running or not done or not all("test" in each.metrics for each in done):
         name = show_text(sources.study.name)
-        raise WorkspaceError(
+        raise NotYetError(
             f"The final test of study '{name}' has not been held, and stress opens the same test images: finish the "
             "study first, with `bakeoff run`."
         )
@@ -126,7 +134,7 @@ def _choose_blocks(sources: Sources, block: str | None) -> list[str]:
     blocks = [each.label for each in sources.plan.blocks]
     if block is not None and block not in blocks:
         listed = ", ".join(map(show_text, blocks))
-        raise WorkspaceError(f"No block '{show_text(block)}'. There are: {listed}.{nearest(block, blocks)}")
+        raise UnknownPartError(f"No block '{show_text(block)}'. There are: {listed}.{nearest(block, blocks)}")
     return blocks if block is None else [block]
 
 
@@ -178,7 +186,7 @@ def _list_tasks(sources: Sources, blocks: Sequence[str], conditions: Sequence[Co
 def _find_fingerprint(block: str, sources: Sources) -> str:
     fingerprints = sources.tested.get(block, frozenset())
     if len(fingerprints) != 1:
-        raise WorkspaceError(
+        raise LostFileError(
             f"{show_text(block)}: its trials were tested on {len(fingerprints)} versions of the test images: run the "
             "study again in a new workspace."
         )
@@ -210,7 +218,7 @@ def _run_in_pool(tasks: Iterable[StressTask], num_workers: int) -> Iterator[str]
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool as error:
-        raise BakeoffError(
+        raise WorkerError(
             "A worker died, perhaps for lack of memory. What is stored is kept: run the same command again, with "
             "fewer --workers."
         ) from error
@@ -250,7 +258,7 @@ def run_stress(task: StressTask) -> str:
 
     images = _open_images(task.source, task.data_dir)
     if images.fingerprint != task.fingerprint:
-        raise DataError(f"{task.source.label}: the test images changed since the final test.")
+        raise ImagesChangedError(f"{task.source.label}: the test images changed since the final test.")
     predicted: dict[str, list[np.ndarray[tuple[int], np.dtype[np.int64]]]] = {
         record.trial_id: [] for record in task.records
     }
@@ -287,4 +295,4 @@ def parse_severities(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
         known = ",".join(map(str, SEVERITIES))
-        raise BakeoffError(f"--severities {text} is not a list of severities. Write some of {known}.") from None
+        raise OptionError(f"--severities {text} is not a list of severities. Write some of {known}.") from None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bakeoff.errors import WorkspaceError, nearest
+from bakeoff.errors import LostFileError, NotYetError, UnknownPartError, nearest
 from bakeoff.report.document import Sources
 from bakeoff.report.text import show_text
 from bakeoff.report.votes import Ballot
@@ -52,7 +52,7 @@ class Vote:
         for trial_id in self.trial_ids:
             predictions = sources.voted.load(trial_id, "validation")
             if predictions is None:
-                raise WorkspaceError(f"The validation predictions of trial {trial_id} are missing.")
+                raise LostFileError(f"The validation predictions of trial {trial_id} are missing.")
             found.append(fit_temperature(predictions["probabilities"], predictions["labels"]))
         return float(np.exp(np.mean(np.log(found))))
 
@@ -74,7 +74,7 @@ def find_vote(winner: Winner, ensemble: str | None, sources: Sources) -> Vote:
         return Vote(trial_ids=winner.trial_ids)
     known = [*sources.study.ensembles, REPLICATES]
     if ensemble not in known:
-        raise WorkspaceError(
+        raise UnknownPartError(
             f"The study has no ensemble '{show_text(ensemble)}'. It has: {', '.join(map(show_text, known))}."
             f"{nearest(ensemble, known)}"
         )
@@ -95,7 +95,7 @@ def _find_ballot(winner: Winner, label: str, sources: Sources) -> Ballot:
     ]
     if not ballots:
         reasons = [note for note in sources.voted.notes if show_text(label) in note]
-        raise WorkspaceError(
+        raise NotYetError(
             " ".join(reasons) or f"Ensemble '{show_text(label)}' has no vote yet: finish the study first."
         )
     best = next((each for each in sources.record.results if each.trial_id == winner.trial_ids[0]), None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from bakeoff.driver.executors.base import GOES_ON, Executor, Started, TaskLost
 from bakeoff.driver.observer import Observer
 from bakeoff.driver.parts import halve, halve_trials, name_half, name_part, split_members
-from bakeoff.errors import WorkspaceError
+from bakeoff.errors import StorageError
 from bakeoff.ledger.store import Ledger
 from bakeoff.messages import CohortTask, EpochDone, Member, TrialFailed
 from bakeoff.system import remove
@@ -136,7 +136,7 @@ class CohortTracker:
         running = self._running.pop(lost.task_id)
         task = running.task
         if lost.is_final:
-            raise WorkspaceError(f"{lost.reason} {GOES_ON}")
+            raise StorageError(f"{lost.reason} {GOES_ON}")
         self._ledger.record_incident(task.cohort_id, "lost" if lost.died else "error", lost.detail or lost.reason)
         self._observer.cohort_done(task.label)
         members = tuple(member for member in task.members if member.trial_id in running.open_ids)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import DeviceError
 
 AUTO = "auto"
 
@@ -79,22 +79,22 @@ def choose_device(asked: str = AUTO) -> Device:
         return _choose_mps()
     wanted = re.fullmatch(r"cuda(?::(\d{1,3}))?", asked)
     if wanted is None and asked != AUTO:
-        raise BakeoffError(f"--device {asked}: there is no such device. Choose auto, cpu, cuda, cuda:N or mps.")
+        raise DeviceError(f"--device {asked}: there is no such device. Choose auto, cpu, cuda, cuda:N or mps.")
     gpus = list_gpus() if asked != AUTO or is_built_for_cuda() else ()
     if asked == AUTO or wanted is None:
         return _use(gpus, range(len(gpus))) if gpus else CPU_DEVICE
     if not gpus:
-        raise BakeoffError(
+        raise DeviceError(
             f"--device {asked}: no NVIDIA GPU was found. Use --device cpu, or check that nvidia-smi works."
         )
     if not is_built_for_cuda():
-        raise BakeoffError(
+        raise DeviceError(
             f"--device {asked}: the installed torch was built without CUDA. "
             "Install a build with CUDA (https://pytorch.org/get-started/locally), or use --device cpu."
         )
     numbers = range(len(gpus)) if wanted[1] is None else [int(wanted[1])]
     if numbers[-1] >= len(gpus):
-        raise BakeoffError(f"--device {asked}: the GPUs are numbered 0 to {len(gpus) - 1}.")
+        raise DeviceError(f"--device {asked}: the GPUs are numbered 0 to {len(gpus) - 1}.")
     return _use(gpus, numbers)
 
 
@@ -105,7 +105,7 @@ def _use(gpus: tuple[GPU, ...], numbers: range | list[int]) -> Device:
 
 def _choose_mps() -> Device:
     if platform.system() != "Darwin" or platform.machine() != "arm64":
-        raise BakeoffError("--device mps: this is not a Mac with Apple silicon. Use --device auto.")
+        raise DeviceError("--device mps: this is not a Mac with Apple silicon. Use --device auto.")
     return Device("mps", name="Apple GPU")
 
 

@@ -40,7 +40,7 @@ from bakeoff.driver.prospects import find_prospects
 from bakeoff.driver.run import check_plan
 from bakeoff.driver.timing import StepTime, Timings, is_known
 from bakeoff.driver.transfer import locate_weights
-from bakeoff.errors import NetworkError, WorkspaceError
+from bakeoff.errors import UserCodeError, WeightsFileError
 from bakeoff.stats.prospects import Prospects, describe_prospect
 from bakeoff.study.notebook import describe_study, write_rows
 from bakeoff.study.plan import Plan, PlannedTrial
@@ -259,7 +259,7 @@ def _runs_code(trial: PlannedTrial) -> bool:
         return False
     if hash_code(name) is None:
         module = name.partition(":")[0]
-        raise NetworkError(f"{name}: there is no module {module}: start bakeoff in its folder, or install it.")
+        raise UserCodeError(f"{name}: there is no module {module}: start bakeoff in its folder, or install it.")
     return True
 
 
@@ -272,7 +272,7 @@ def _place_weights(trial: PlannedTrial, data_dir: Path | None) -> PlannedTrial |
         return trial
     found = locate_weights(weights.file, data_dir)
     if found is None:
-        raise WorkspaceError(f"transfer: no weights file {show_text(weights.file)}.")
+        raise WeightsFileError(f"transfer: no weights file {show_text(weights.file)}.")
     placed = weights.model_copy(update={"file": str(found.absolute())})
     return replace(trial, recipe=trial.recipe.start_from(placed))
 

@@ -16,7 +16,7 @@ from bakeoff.data.listing import format_paths
 from bakeoff.data.source import DataSource
 from bakeoff.data.splits import check_classes
 from bakeoff.data.store import Images, describe, open_training
-from bakeoff.errors import DataError
+from bakeoff.errors import GroupsError, NoValidationImagesError
 from bakeoff.study.plan import Block, PlannedTrial
 
 
@@ -139,11 +139,11 @@ def open_datasets(blocks: Iterable[Block], data_dir: Path | None) -> dict[DataSo
         own = datasets[block.data.source].num_own_validation
         if block.data.folds is None and block.data.validation == "own" and not own:
             if _lists_own_validation(block, data_dir):
-                raise DataError(
+                raise NoValidationImagesError(
                     f"{block.data.source.label}: none of its own validation images can be used: all are left out as "
                     f"duplicates of test images, or cannot be read. Set data.validation to a fraction, such as 0.1."
                 )
-            raise DataError(
+            raise NoValidationImagesError(
                 f"{block.data.source.label} has no validation images of its own (a folder val, valid or validation, or "
                 f"a manifest's column split): set data.validation to a fraction, such as 0.1."
             )
@@ -166,7 +166,7 @@ def _check_images(block: Block, images: Images) -> None:
     num_both = len(np.intersect1d(trained, groups[own]))
     if num_both:
         files = [] if images.files is None else [images.files[n] for n in own if groups[n] in trained]
-        raise DataError(
+        raise GroupsError(
             f"{block.data.source.label}: {num_both:,} group{'' if num_both == 1 else 's'} of images "
             f"{'is' if num_both == 1 else 'are'} both in its training and in its validation part: "
             f"{format_paths(files)}. Set data.validation to a fraction, such as 0.1, or move each group to one side."

@@ -13,7 +13,7 @@ from bakeoff.driver.facts import Datasets
 from bakeoff.driver.identity import IdentifiedTrial, position_of
 from bakeoff.driver.loop import POLL_SECONDS
 from bakeoff.driver.searches import place_trial
-from bakeoff.errors import WorkspaceError
+from bakeoff.errors import StorageError
 from bakeoff.messages import FinalTestDone, FinalTestTask, Member, TaskDone
 
 
@@ -85,7 +85,7 @@ def _collect(tasks: dict[str, FinalTestTask], final_test_id: int, run: OpenRun) 
                 elif isinstance(report, TaskDone):
                     waiting.discard(report.task_id)
                 elif isinstance(report, TaskLost) and report.is_final:
-                    raise WorkspaceError(f"{report.reason} {GOES_ON}")
+                    raise StorageError(f"{report.reason} {GOES_ON}")
                 elif isinstance(report, TaskLost) and report.task_id not in tried:
                     tried.add(report.task_id)
                     executor.submit(tasks[report.task_id])

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from bakeoff.data.locate import cache_folder
 from bakeoff.driver.upkeep import Leftover, find_leftovers, hold_workspace
-from bakeoff.errors import WorkspaceError
+from bakeoff.errors import UnwritableError
 from bakeoff.ledger.read import open_reading
 from bakeoff.system import remove
 from bakeoff.workspace import HASH, Folders, list_files, list_folders
@@ -94,4 +94,4 @@ def _delete(found: tuple[Leftover, ...]) -> None:
                 with contextlib.suppress(OSError):  # other files in it are kept
                     each.path.rmdir()
         except OSError as error:
-            raise WorkspaceError(f"{each.path}: cannot be deleted ({error.strerror or error}).") from error
+            raise UnwritableError(f"{each.path}: cannot be deleted ({error.strerror or error}).") from error

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, cast
 
 from bakeoff.driver.interrupts import was_interrupted
 from bakeoff.driver.searches import SearchProgress
-from bakeoff.errors import BakeoffError, nearest
+from bakeoff.errors import BakeoffError, TrackerError, UnknownNameError, nearest
 from bakeoff.registry import Implementation, Registry, bind
 from bakeoff.search.strategy import Ending
 from bakeoff.study.plan import Plan, PlannedTrial
@@ -265,10 +265,10 @@ def make_observer(given: str, *, is_logger: bool = False) -> RunObserver:
     loggers = {record.name: record for record in OBSERVERS if record.target}
     if is_logger and name not in loggers:
         forms = ", ".join(record.form for record in loggers.values())
-        raise BakeoffError(f"unknown logger '{name}'. Allowed: {forms}.{nearest(name, loggers)}")
+        raise UnknownNameError(f"unknown logger '{name}'. Allowed: {forms}.{nearest(name, loggers)}")
     record = OBSERVERS.find(name)
     if bool(target) != bool(record.target):
-        raise BakeoffError(f"'{given}' does not say what to log to, or too much: write {record.form}.")
+        raise TrackerError(f"'{given}' does not say what to log to, or too much: write {record.form}.")
     make = bind(record.make)
     return cast(RunObserver, make(target) if target else make())
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bakeoff.driver.prospects import MIN_PILOT, find_obstacle
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import OptionError
 from bakeoff.study.plan import Plan
 from bakeoff.study.settings import Race
 
@@ -21,16 +21,16 @@ def check_pilot(plan: Plan, num_replicates: int) -> None:
     """
     study, asked = plan.study, f"--pilot {num_replicates}"
     if num_replicates < MIN_PILOT:
-        raise BakeoffError(f"{asked}: a pilot needs at least {MIN_PILOT} replicates, to see how scores vary.")
+        raise OptionError(f"{asked}: a pilot needs at least {MIN_PILOT} replicates, to see how scores vary.")
     if study.search is not None:
-        raise BakeoffError(f"{asked}: the arms of a search are known only when it has ended. Run it without --pilot.")
+        raise OptionError(f"{asked}: the arms of a search are known only when it has ended. Run it without --pilot.")
     if isinstance(study.replicates, Race):
-        raise BakeoffError(f"{asked}: a race looks at its replicates itself as they come. Run it without --pilot.")
+        raise OptionError(f"{asked}: a race looks at its replicates itself as they come. Run it without --pilot.")
     reason = find_obstacle(plan)
     if reason:
-        raise BakeoffError(f"{asked}: {reason}. Run it without --pilot.")
+        raise OptionError(f"{asked}: {reason}. Run it without --pilot.")
     if study.replicates <= num_replicates:
-        raise BakeoffError(
+        raise OptionError(
             f"{asked}: the study has {study.replicates} replicates, and a pilot is the first of them: give a smaller "
             "number, or run it without --pilot."
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from bakeoff.data.source import show_text
 from bakeoff.driver.executors.base import Executor, TaskLost
 from bakeoff.driver.facts import Datasets
-from bakeoff.errors import NetworkError
+from bakeoff.errors import NetworkFitError
 from bakeoff.messages import CheckDone, CheckTask, DataView, Member, Notice, TaskDone
 from bakeoff.study.plan import PlannedTrial
 
@@ -50,7 +50,7 @@ def check_networks(
         return
     problems = _run(checks, executor() if callable(executor) else executor, say)
     if problems:
-        raise NetworkError("\n".join(problems))
+        raise NetworkFitError("\n".join(problems))
 
 
 def _list_checks(trials: Sequence[PlannedTrial], datasets: Datasets, may_fetch: bool) -> dict[str, _Check]:

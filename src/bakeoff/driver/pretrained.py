@@ -25,7 +25,7 @@ from bakeoff.catalog.shape import Shape
 from bakeoff.data.locate import cache_folder
 from bakeoff.data.source import show_text
 from bakeoff.driver.facts import Datasets
-from bakeoff.errors import BakeoffError, NetworkError
+from bakeoff.errors import BakeoffError, MissingPackageError, NetworkFitError, UnknownNetworkError
 from bakeoff.study.plan import Plan, PlannedTrial
 from bakeoff.study.sameness import list_first
 from bakeoff.study.seen import describe_seen
@@ -49,7 +49,7 @@ def find_config(network: str) -> PretrainedConfig:
     """
     known = find_outside(network).pretrained or _ask_timm([network])[network]
     if isinstance(known, str):
-        raise NetworkError(known)
+        raise UnknownNetworkError(known)
     return known
 
 
@@ -62,7 +62,7 @@ def _ask_timm(networks: Iterable[str]) -> dict[str, PretrainedConfig | str]:
     try:
         timm_version = version("timm")
     except PackageNotFoundError:
-        raise BakeoffError('timm is not installed: pip install "bakeoff[timm]".') from None
+        raise MissingPackageError('timm is not installed: pip install "bakeoff[timm]".') from None
     paths = {name: cache_folder() / "pretrained" / f"{name.replace(':', '-')}-{timm_version}.json" for name in networks}
     found = {name: _ANSWERS.get((name, timm_version)) or _read(path) for name, path in paths.items()}
     unknown = [name for name, answer in found.items() if answer is None]
@@ -138,7 +138,7 @@ def resolve_trial(trial: PlannedTrial) -> PlannedTrial:
     try:
         recipe = resolve_normalization(trial.recipe)
     except BakeoffError as error:
-        raise NetworkError(f"block '{show_text(trial.block)}', arm '{show_text(trial.arm)}': {error}") from None
+        raise NetworkFitError(f"block '{show_text(trial.block)}', arm '{show_text(trial.arm)}': {error}") from None
     return trial if recipe is trial.recipe else replace(trial, recipe=recipe)
 
 

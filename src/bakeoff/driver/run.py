@@ -33,7 +33,7 @@ from bakeoff.driver.pretrained import describe_preparation, keep_names
 from bakeoff.driver.prospects import find_prospects
 from bakeoff.driver.searches import SearchRecorder, place_trial
 from bakeoff.driver.transfer import Resolver
-from bakeoff.errors import NetworkError, WorkspaceError
+from bakeoff.errors import NetworkFitError, UnwritableError, WorkspaceInUseError
 from bakeoff.ledger.read import count_older, count_other_images, count_outdated
 from bakeoff.ledger.rescore import rescore
 from bakeoff.ledger.store import Ledger
@@ -273,7 +273,7 @@ def _lock(context: RunContext) -> Iterator[None]:
             lock.acquire(timeout=0)
         except Timeout as error:
             if not context.wait:
-                raise WorkspaceError(
+                raise WorkspaceInUseError(
                     f"{workspace}: another bakeoff is running in this workspace. Wait for it, or use another "
                     "--workspace DIR."
                 ) from error
@@ -282,7 +282,7 @@ def _lock(context: RunContext) -> Iterator[None]:
             )
             lock.acquire()
     except OSError as error:
-        raise WorkspaceError(
+        raise UnwritableError(
             f"{workspace}: this workspace cannot be written ({error.strerror or error}). "
             "Choose another with --workspace DIR."
         ) from error
@@ -298,7 +298,7 @@ def _open_ledger(folders: Folders) -> Iterator[Ledger]:
     try:
         yield ledger
     except sqlite3.Error as error:
-        raise WorkspaceError(
+        raise UnwritableError(
             f"{folders.ledger}: the ledger cannot be written ({error}). Finished work is kept; "
             "once the cause is fixed, run the same command again to resume."
         ) from error
@@ -352,7 +352,7 @@ def check_plan(plan: Plan, datasets: Datasets) -> None:
             continue
         for field, message in check_fit(trial.recipe, facts.shape_HWC, facts.class_names, trial.data.source):
             where = f"block '{show_text(trial.block)}', arm '{show_text(trial.arm)}'"
-            raise NetworkError(f"{where}: {field}: {message}")
+            raise NetworkFitError(f"{where}: {field}: {message}")
 
 
 def _find_reused(known: Sequence[IdentifiedTrial], ledger: Ledger) -> set[str]:

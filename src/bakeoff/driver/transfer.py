@@ -22,7 +22,7 @@ from bakeoff.driver.overlap import Overlap, OverlapFinder
 from bakeoff.driver.pretrained import resolve_trial
 from bakeoff.engine.checkpoint_layout import holds_average
 from bakeoff.engine.weights_header import TrainedBy, is_weights_file, read_training
-from bakeoff.errors import WorkspaceError, nearest
+from bakeoff.errors import SeenImagesError, TransferError, UnknownPartError, WeightsFileError, WorkspaceError, nearest
 from bakeoff.ledger.read import find_study
 from bakeoff.study.plan import PlannedTrial
 from bakeoff.study.settings import DataSettings
@@ -118,9 +118,9 @@ class Resolver:
             "SELECT id, state, reason FROM trials WHERE substr(id, 1, ?) = ?", (len(wanted), wanted)
         ).fetchall()
         if not rows:
-            raise WorkspaceError(f"transfer: no trial {wanted} in the ledger of {self._folders.root}.")
+            raise TransferError(f"transfer: no trial {wanted} in the ledger of {self._folders.root}.")
         if len(rows) > 1:
-            raise WorkspaceError(f"transfer: {len(rows)} trials begin with {wanted}: give more of its id.")
+            raise TransferError(f"transfer: {len(rows)} trials begin with {wanted}: give more of its id.")
         trial_id, state, reason = rows[0]
         return self._require_weights(trial_id, f"trial {trial_id}", state, reason)
 
@@ -137,7 +137,7 @@ class Resolver:
         if not found:
             fold = "" if planned.fold is None else f", fold {planned.fold + 1}"
             has = ", ".join(dict.fromkeys(f"{row[3] + 1}" for row in own))
-            raise WorkspaceError(
+            raise TransferError(
                 f"transfer: arm '{weights.arm}' of {where} has no replicate {planned.replicate + 1}{fold}; "
                 f"it has replicates {has}. Run it with as many replicates{' and folds' if fold else ''}."
             )
@@ -146,12 +146,12 @@ class Resolver:
 
     def _read_study(self, name: str) -> list[Row]:
         if name == self._own_name:
-            raise WorkspaceError(f"transfer: study '{name}' would start from its own weights: rename this study.")
+            raise TransferError(f"transfer: study '{name}' would start from its own weights: rename this study.")
         if name not in self._studies:
             try:
                 study_id = find_study(self._connection, name)
             except WorkspaceError as error:
-                raise WorkspaceError(f"transfer: {error}") from None
+                raise TransferError(f"transfer: {error}") from None
             self._studies[name] = self._connection.execute(
                 "SELECT p.trial_id, block, arm, replicate, fold, state FROM placements p "
                 "LEFT JOIN trials t ON t.id = p.trial_id WHERE study_id = ? ORDER BY position",
@@ -187,7 +187,7 @@ class Resolver:
         if overlap is None:
             return
         if not planned.data.allow_overlap:
-            raise WorkspaceError(
+            raise SeenImagesError(
                 f"transfer: arm '{show_text(planned.arm)}' would start from trial {overlap.trial_id}, which has seen "
                 f"{overlap.describe()}, so its score would be too high. Use weights from other images, or set "
                 "data.allow_overlap: true, which the report then says."
@@ -197,16 +197,16 @@ class Resolver:
     def _require_weights(self, trial_id: str, what: str, state: str | None, reason: str = "") -> str:
         if state != "done":
             how = f"ended as {state}{f' ({reason})' if reason else ''}" if state else "is not finished"
-            raise WorkspaceError(f"transfer: {what} {how}, so it has no weights to start from. Run its study first.")
+            raise TransferError(f"transfer: {what} {how}, so it has no weights to start from. Run its study first.")
         path = self._folders.weights(trial_id)
         if not path.is_file():
-            raise WorkspaceError(f"transfer: the weights of {what} are missing: {path}.")
+            raise TransferError(f"transfer: the weights of {what} are missing: {path}.")
         return trial_id
 
 
 def _refuse(problem: str, given: str, names: Sequence[str]) -> WorkspaceError:
     listed = ", ".join(show_text(name) for name in names) or "none"
-    return WorkspaceError(f"transfer: {problem}. It has: {listed}.{nearest(given, names)}")
+    return UnknownPartError(f"transfer: {problem}. It has: {listed}.{nearest(given, names)}")
 
 
 def _keep_file(weights: FileWeights, folders: Folders, data_dir: Path | None) -> FileWeights:
@@ -215,19 +215,19 @@ def _keep_file(weights: FileWeights, folders: Folders, data_dir: Path | None) ->
     if path is None:
         if weights.sha256 is not None and folders.find_copied_weights(weights.sha256) is not None:
             return _choose_average(weights, weights.sha256, folders)
-        raise WorkspaceError(
+        raise WeightsFileError(
             f"transfer: no weights file {show_text(weights.file)}. Searched: the current folder"
             f"{''.join(f', {folder}' for folder in search_folders(data_dir))}."
         )
     try:
         if not is_weights_file(path):
-            raise WorkspaceError(
+            raise WeightsFileError(
                 f"transfer: {show_text(str(path))} is not a weights file (safetensors or torch.save); nothing of it "
                 "was copied."
             )
         digest = _hash_file(path)
         if weights.sha256 is not None and digest != weights.sha256:
-            raise WorkspaceError(
+            raise WeightsFileError(
                 f"transfer: {show_text(str(path))} has the SHA-256 {digest}, not {weights.sha256} as in the study."
             )
         if folders.find_copied_weights(digest) is None:
@@ -235,7 +235,7 @@ def _keep_file(weights: FileWeights, folders: Folders, data_dir: Path | None) ->
             # The copy must not be more readable than the file.
             write_whole(kept, lambda temporary: shutil.copyfile(path, temporary), mode=path.stat().st_mode & 0o666)
     except OSError as error:
-        raise WorkspaceError(
+        raise WeightsFileError(
             f"transfer: {show_text(str(path))} cannot be copied into {folders.root}: {error}."
         ) from None
     return _choose_average(weights, digest, folders)
@@ -246,7 +246,7 @@ def _choose_average(weights: FileWeights, digest: str, folders: Folders) -> File
     kept = folders.find_copied_weights(digest)
     average = weights.ema is not False and kept is not None and holds_average(kept)
     if weights.ema and not average:
-        raise WorkspaceError(
+        raise WeightsFileError(
             f"transfer: {show_text(weights.file)} has no moving average of its weights: leave out ema."
         )
     return FileWeights(file=weights.file, sha256=digest, ema=average or weights.ema)
@@ -263,7 +263,7 @@ def locate_weights(file: str, data_dir: Path | None) -> Path | None:
     try:
         return next((path for path in candidates if path.is_file()), None)
     except (OSError, ValueError) as error:
-        raise WorkspaceError(f"transfer: {show_text(file)} cannot be read: {error}.") from None
+        raise WeightsFileError(f"transfer: {show_text(file)} cannot be read: {error}.") from None
 
 
 def _hash_file(path: Path) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from bakeoff.engine.checkpoint_file import DamagedCheckpoint, read_file
-from bakeoff.errors import StorageError, WorkspaceError
+from bakeoff.errors import StorageError, UnwritableError, WorkspaceInUseError
 from bakeoff.workspace import FEATURES_FILE, HASH, TRIAL_FILE, Folders, find_half_written, list_files, list_folders
 
 _ANY_NAME = r"[^.].*"
@@ -50,11 +50,11 @@ def hold_workspace(folders: Folders) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout as error:
-        raise WorkspaceError(
+        raise WorkspaceInUseError(
             f"{folders.root}: a run is in progress in this workspace. Wait for it to finish."
         ) from error
     except OSError as error:
-        raise WorkspaceError(f"{folders.root}: cannot be written ({error.strerror or error}).") from error
+        raise UnwritableError(f"{folders.root}: cannot be written ({error.strerror or error}).") from error
     try:
         yield
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bakeoff.errors import BakeoffError, WorkspaceError, nearest
+from bakeoff.errors import BakeoffError, UnknownPartError, WinnerError, nearest
 from bakeoff.ledger.read import StudyRecord, find_study, open_reading, read_study
 from bakeoff.study.candidates import make_recipe
 from bakeoff.study.plan import expand
@@ -31,19 +31,19 @@ def read_winners(workspace: Path, name: str, block: str | None) -> Recipes:
             record = read_study(connection, find_study(connection, name))
         study = Study.model_validate(record.document)
     except BakeoffError as error:
-        raise WorkspaceError(f"recipe.from: {error}") from None
+        raise WinnerError(f"recipe.from: {error}") from None
     if study.search is None:
-        raise WorkspaceError(f"recipe.from: study '{name}' has no search, so no winner.")
+        raise WinnerError(f"recipe.from: study '{name}' has no search, so no winner.")
     if record.asking:
-        raise WorkspaceError(f"recipe.from: the search of study '{name}' has not ended: run it first.")
+        raise WinnerError(f"recipe.from: the search of study '{name}' has not ended: run it first.")
     found = _read_recipes(record, study)
     if block is not None and block not in found:
         listed = ", ".join(found) or "none"
-        raise WorkspaceError(
+        raise UnknownPartError(
             f"recipe.from: study '{name}' has no winner in block '{block}', it has: {listed}.{nearest(block, found)}"
         )
     if not found:
-        raise WorkspaceError(f"recipe.from: the search of study '{name}' has no winner: all its candidates failed.")
+        raise WinnerError(f"recipe.from: the search of study '{name}' has no winner: all its candidates failed.")
     chosen = found if block is None else {block: found[block]}
     num_blocks = 1 if block is not None else len(expand(study).blocks)
     return {EVERY_BLOCK: next(iter(chosen.values()))} if num_blocks == 1 else chosen

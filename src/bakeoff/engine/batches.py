@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from bakeoff.data.splits import split_fold, split_nested, split_stratified
 from bakeoff.data.store import Images
-from bakeoff.errors import DataError
+from bakeoff.errors import NoValidationImagesError
 from bakeoff.messages import DataView
 
 Indices = npt.NDArray[np.int64]
@@ -40,7 +40,7 @@ def split_view(images: Images, view: DataView) -> tuple[Indices, Indices]:
     if view.validation != "own":
         return split_stratified(images.labels, view.validation, view.seed, images.groups)
     if images.own_validation is None:
-        raise DataError(
+        raise NoValidationImagesError(
             f"{view.source.label} has no validation images of its own; set validation to a fraction, such as 0.1."
         )
     held_out = np.sort(images.own_validation)

@@ -16,13 +16,13 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
-from bakeoff.errors import WorkspaceError
+from bakeoff.errors import LostFileError
 from bakeoff.workspace import read_whole, write_whole
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
-class DamagedCheckpoint(WorkspaceError):
+class DamagedCheckpoint(LostFileError):
     """A checkpoint that is damaged, or was written by another version."""
 
 

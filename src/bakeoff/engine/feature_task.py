@@ -12,7 +12,7 @@ from bakeoff.engine.assembly import Assembly
 from bakeoff.engine.device_context import CPU, DeviceContext
 from bakeoff.engine.feature_files import name_feature_file
 from bakeoff.engine.final_test import open_locked_images
-from bakeoff.errors import DataError
+from bakeoff.errors import ImagesChangedError
 from bakeoff.messages import Event, FeaturesTask, TaskDone
 from bakeoff.workspace import Folders
 
@@ -49,7 +49,7 @@ def _open_body(task: FeaturesTask, folders: Folders, opener: Opener, context: De
     recipe = task.members[0].recipe
     images = open_locked_images(task, opener) if task.file.split == "test" else opener.training(task.data.source)
     if task.file != name_feature_file(task, images, context.device.type, task.file.split, task.file.draw):
-        raise DataError(
+        raise ImagesChangedError(
             f"{task.data.source.label}: the images or the installed packages changed while the study was running. Run "
             "the study again."
         )

@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from bakeoff.data.store import Images
 from bakeoff.engine.feature_files import Stored, join_parts, list_missing_parts, load_features
-from bakeoff.errors import DataError, StorageError
+from bakeoff.errors import ImageCacheError, StorageError
 from bakeoff.messages import FeatureFile
 from bakeoff.workspace import Folders
 
@@ -116,5 +116,5 @@ def _compute(file: FeatureFile, folders: Folders, compute: Callable[[FeatureFile
             join_parts(folders, file)
             stored = load_features(folders, file)
     if stored is None:
-        raise DataError(f"the features in {folder} cannot be read back: remove that folder and run again.")
+        raise ImageCacheError(f"the features in {folder} cannot be read back: remove that folder and run again.")
     return stored

@@ -20,7 +20,7 @@ from bakeoff.engine.batches import held_out
 from bakeoff.engine.device_context import CPU, DeviceContext
 from bakeoff.engine.evaluate import predict, predict_batches
 from bakeoff.engine.weight_files import read_kept_weights
-from bakeoff.errors import DataError
+from bakeoff.errors import ImagesChangedError
 from bakeoff.messages import Event, FeaturesTask, FinalTestDone, FinalTestTask, TaskDone
 from bakeoff.stats.metrics import classification_metrics
 from bakeoff.workspace import Folders, save_predictions
@@ -63,7 +63,7 @@ def open_locked_images(task: FinalTestTask | FeaturesTask, opener: Opener) -> Im
 def _score_held_out(task: FinalTestTask, folders: Folders, opener: Opener, context: DeviceContext) -> Scores:
     images = opener.training(task.data.source)
     if images.fingerprint != task.data.fingerprint:
-        raise DataError(f"{task.data.source.label}: the images changed since these trials were trained.")
+        raise ImagesChangedError(f"{task.data.source.label}: the images changed since these trials were trained.")
     indices = held_out(images, task.data)
     assert indices is not None, "only trials of folds are scored so"
     assembly = Assembly.make(task, images, folders, task.numeric, images, context)

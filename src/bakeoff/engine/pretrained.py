@@ -13,7 +13,7 @@ from dataclasses import asdict
 from bakeoff.catalog.networks.outside import TIMM
 from bakeoff.catalog.networks.pretrained import PretrainedConfig
 from bakeoff.engine.fused.vision import import_timm
-from bakeoff.errors import BakeoffError, NetworkError, nearest
+from bakeoff.errors import BakeoffError, UnknownNetworkError, nearest
 
 
 def read_config(network: str) -> PretrainedConfig:
@@ -29,7 +29,9 @@ def read_config(network: str) -> PretrainedConfig:
     timm, name = import_timm(), network.removeprefix(TIMM)
     config = timm.get_pretrained_cfg(name)
     if config is None:
-        raise NetworkError(f"timm has no configuration {name}.{nearest(name.partition('.')[0], timm.list_models())}")
+        raise UnknownNetworkError(
+            f"timm has no configuration {name}.{nearest(name.partition('.')[0], timm.list_models())}"
+        )
     return PretrainedConfig(
         mean=tuple(map(float, config.mean)),
         sd=tuple(map(float, config.std)),

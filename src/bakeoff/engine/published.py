@@ -16,10 +16,10 @@ from filelock import FileLock
 
 from bakeoff.catalog.networks.named import AnyNetwork
 from bakeoff.catalog.networks.outside import TIMM, TORCHVISION
-from bakeoff.catalog.transfer import WeightsError
 from bakeoff.data.locate import cache_folder
 from bakeoff.engine.fused.build import State
 from bakeoff.engine.fused.vision import import_timm, import_torchvision
+from bakeoff.errors import PublishedWeightsError
 
 TORCHVISION_VERSIONS = ("IMAGENET1K_V1", "IMAGENET1K_SWAG_LINEAR_V1")
 """The torchvision weights used for `imagenet`, the first that a network has; almost all have the first."""
@@ -42,7 +42,7 @@ def fetch_published(network: AnyNetwork) -> State:
         return _fetch_torchvision(network.name.removeprefix(TORCHVISION))
     if network.name.startswith(TIMM):
         return _fetch_timm(network.name.removeprefix(TIMM))
-    raise WeightsError(f"no weights are published for {network.name}: give a file, a trial or a study's arm.")
+    raise PublishedWeightsError(f"no weights are published for {network.name}: give a file, a trial or a study's arm.")
 
 
 def choose_weights(name: str) -> Any:
@@ -67,7 +67,7 @@ def _find_timm_config(name: str) -> Any:
     if config is None or not config.has_weights:
         tags = ", ".join(timm.list_pretrained(f"{name.partition('.')[0]}.*")[:5])
         remedy = f"choose one of {tags}" if tags else "give a file, a trial or a study's arm"
-        raise WeightsError(f"timm publishes no weights for {name}: {remedy}.")
+        raise PublishedWeightsError(f"timm publishes no weights for {name}: {remedy}.")
     return config
 
 
@@ -115,7 +115,7 @@ def reach_published(network: AnyNetwork, address: str) -> None:
         reason = f"HTTP status {error.code}"
     except (OSError, HTTPException, ValueError) as error:
         reason = str(getattr(error, "reason", "")) or str(error) or type(error).__name__
-    raise WeightsError(
+    raise PublishedWeightsError(
         f"the published weights of {network.name} cannot be reached at {address} ({reason}). Go online, or "
         "download them elsewhere and write weights: {file: PATH}."
     )
@@ -131,7 +131,7 @@ def _fetching(name: str, address: str) -> Iterator[Path]:
             yield folder
     except Exception as error:  # the exception of a failed download depends on torchvision, timm and the hub
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200].rstrip(".")
-        raise WeightsError(
+        raise PublishedWeightsError(
             f"the published weights of {name} cannot be downloaded from {address} to {folder}: {reason}. Go online and "
             "run again, or download them elsewhere and write weights: {file: PATH}."
         ) from error

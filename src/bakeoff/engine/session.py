@@ -25,7 +25,6 @@ from bakeoff.engine.objective import Objective
 from bakeoff.engine.parts import Network
 from bakeoff.engine.prepared import PreparedInputs
 from bakeoff.engine.stepper import Replicates, Stepper
-from bakeoff.errors import BakeoffError
 from bakeoff.messages import CohortTask, DataView, Member
 
 Labels = npt.NDArray[np.int64]
@@ -41,7 +40,7 @@ class Splits:
 
     Raises:
         DataError: a split cannot be made.
-        BakeoffError: members of several replicates on a CPU, or with splits of unequal size.
+        ValueError: members of several replicates on a CPU, or with splits of unequal size.
     """
 
     def __init__(self, task: CohortTask, images: Images, context: DeviceContext) -> None:
@@ -50,7 +49,7 @@ class Splits:
         self._splits = [split_view(images, view) for view in self.replicates]
         sizes = {(len(train), len(validation)) for train, validation in self._splits}
         if len(sizes) > 1 or (len(self.replicates) > 1 and not context.prepared):
-            raise BakeoffError("these replicates cannot be trained together: their splits differ in size")
+            raise ValueError("these replicates cannot be trained together: their splits differ in size")
 
     def number(self, member: Member) -> int:
         """Return the index of a member's replicate."""

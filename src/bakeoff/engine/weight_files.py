@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import load
 from torch import Tensor
 
-from bakeoff.catalog.transfer import FileWeights, StudyWeights, TrialWeights, WeightsError
+from bakeoff.catalog.transfer import FileWeights, StudyWeights, TrialWeights
 from bakeoff.engine.checkpoint_layout import find_weights
 from bakeoff.engine.fused.build import State
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import BakeoffError, TransferError, WeightsFileError
 from bakeoff.workspace import Folders, read_whole, refuse_reading
 
 _AVERAGE_COUNTER = "n_averaged"
@@ -36,10 +36,12 @@ def read_source(weights: FileWeights | TrialWeights | StudyWeights, folders: Fol
         shown = weights.file if path == Path(weights.file) else f"{weights.file} (kept as {path})"
         return read_weights_file(path, weights.sha256, shown, weights.ema)
     if isinstance(weights, StudyWeights):
-        raise WeightsError(f"study {weights.study}, arm {weights.arm}: the trial was never resolved.")
+        raise TransferError(f"study {weights.study}, arm {weights.arm}: the trial was never resolved.")
     path = folders.weights(weights.trial)
     if not path.is_file():
-        raise WeightsError(f"trial {weights.trial} has no stored weights in {folders.root}: run its study there first.")
+        raise TransferError(
+            f"trial {weights.trial} has no stored weights in {folders.root}: run its study there first."
+        )
     return read_weights_file(path)
 
 
@@ -93,7 +95,7 @@ def read_weights_file(path: Path, sha256: str | None = None, shown: str = "", em
     """
     shown = shown or str(path)
     if sha256 is not None and (found := hash_file(path)) != sha256:
-        raise WeightsError(f"{shown} differs from the file in the study: its SHA-256 is {found}, not {sha256}.")
+        raise WeightsFileError(f"{shown} differs from the file in the study: its SHA-256 is {found}, not {sha256}.")
     _check_regular(path)
     try:
         return _find_tensors(_read(path), path, ema)
@@ -102,22 +104,24 @@ def read_weights_file(path: Path, sha256: str | None = None, shown: str = "", em
     except BakeoffError:
         raise
     except _WrongSetError as error:
-        raise WeightsError(f"{shown} has {error}.") from error
+        raise WeightsFileError(f"{shown} has {error}.") from error
     except pickle.UnpicklingError as error:
-        raise WeightsError(
+        raise WeightsFileError(
             f"{shown} contains more than tensors, or is not a weights file, so it is not opened: "
             "save module.state_dict() alone, or use safetensors."
         ) from error
     # On malformed files torch's reader raises AssertionError, IndexError, struct.error and others.
     except Exception as error:
         reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
-        raise WeightsError(f"{shown} is not a complete weights file (safetensors or torch.save): {reason}.") from error
+        raise WeightsFileError(
+            f"{shown} is not a complete weights file (safetensors or torch.save): {reason}."
+        ) from error
 
 
 def _refuse(path: Path, error: OSError) -> BakeoffError:
     """Return the error for a missing file (an error in the study) or for one that the system refuses to read."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return WeightsError(f"{path} cannot be read: {error.strerror or error}.")
+        return WeightsFileError(f"{path} cannot be read: {error.strerror or error}.")
     return refuse_reading(path, error)
 
 
@@ -132,7 +136,7 @@ def _check_regular(path: Path) -> None:
     except OSError as error:
         raise _refuse(path, error) from error
     if not stat.S_ISREG(mode):
-        raise WeightsError(f"{path} is not a regular file.")
+        raise WeightsFileError(f"{path} is not a regular file.")
 
 
 def _read(path: Path) -> object:

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from bakeoff.catalog.networks.named import AnyNetwork
-from bakeoff.catalog.transfer import FileWeights, StudyWeights, Transfer, TrialWeights, WeightsError, check_transfer
+from bakeoff.catalog.transfer import FileWeights, StudyWeights, Transfer, TrialWeights, check_transfer
 from bakeoff.engine.fused.build import State
 from bakeoff.engine.fused.module_network import BODY
 from bakeoff.engine.published import fetch_published
 from bakeoff.engine.weight_files import read_source
-from bakeoff.errors import NetworkError
+from bakeoff.errors import NetworkError, WeightsFitError
 from bakeoff.workspace import Folders
 
 _WRAPPING = ("module.", "model.", "_orig_mod.", "body.", "network.", "backbone.")
@@ -78,7 +78,7 @@ def load_weights(
     try:
         check_transfer(network, transfer)
     except NetworkError as error:
-        raise WeightsError(str(error)) from None
+        raise WeightsFitError(str(error)) from None
     if transfer.weights is None:
         return dict(state)
     if network.has_module:
@@ -128,7 +128,7 @@ def fit_weights(
         in_order = _fit_in_order(wanted, named)
         if in_order is not None:
             return in_order
-        raise WeightsError(f"{title}: these weights do not fit {network}: {_describe(fit)}.")
+        raise WeightsFitError(f"{title}: these weights do not fit {network}: {_describe(fit)}.")
     return fit.taken
 
 

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from bakeoff.errors import DataError
+from bakeoff.errors import ResultsTableError
 from bakeoff.foreign.metric_names import is_score, rank_scores
 from bakeoff.foreign.table import ForeignTable, Importer, Value
 
@@ -56,15 +56,17 @@ def read_rows(source: str) -> list[Row]:
     try:
         rows = list(islice(reader(path), MAX_ROWS + 1))
     except OSError as error:
-        raise DataError(f"{source} cannot be read ({error.strerror or error}).") from error
+        raise ResultsTableError(f"{source} cannot be read ({error.strerror or error}).") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{source} is not UTF-8 text ({error.reason}). Save it as UTF-8.") from error
+        raise ResultsTableError(f"{source} is not UTF-8 text ({error.reason}). Save it as UTF-8.") from error
     except csv.Error as error:
-        raise DataError(f"{source} is not well-formed CSV: {error}.") from error
+        raise ResultsTableError(f"{source} is not well-formed CSV: {error}.") from error
     if len(rows) > MAX_ROWS:
-        raise DataError(f"{source} has more than {MAX_ROWS:,} rows, the maximum.")
+        raise ResultsTableError(f"{source} has more than {MAX_ROWS:,} rows, the maximum.")
     if not rows:
-        raise DataError(f"{source} has no rows: give a row per run, below a line with the names of the columns.")
+        raise ResultsTableError(
+            f"{source} has no rows: give a row per run, below a line with the names of the columns."
+        )
     return rows
 
 
@@ -122,18 +124,18 @@ def _read_csv(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig", newline="") as stream:
         header = stream.readline(10 * MAX_TEXT)
         if len(header) >= 10 * MAX_TEXT:
-            raise DataError(f"{path}: its first line is too long for the names of columns: it is no table.")
+            raise ResultsTableError(f"{path}: its first line is too long for the names of columns: it is no table.")
         delimiter = max("\t;,", key=header.count) if path.suffix.lower() != ".tsv" else "\t"
         names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter, strict=True), [])]
         repeated = sorted({name for name in names if name and names.count(name) > 1})
         if repeated:
-            raise DataError(f"{path} has two columns named {repeated[0]}: rename one.")
+            raise ResultsTableError(f"{path} has two columns named {repeated[0]}: rename one.")
         reader = csv.reader(stream, delimiter=delimiter, strict=True)
         for values in reader:
             if any(value.strip() for value in values):
                 place = f"line {reader.line_num + 1}"
                 if len(values) > len(names):
-                    raise DataError(f"{path}: {place} has {len(values)} values for {len(names)} columns.")
+                    raise ResultsTableError(f"{path}: {place} has {len(values)} values for {len(names)} columns.")
                 yield place, {name: parse_value(text) for name, text in zip(names, values, strict=False) if name}
 
 
@@ -144,11 +146,11 @@ def _read_json(path: Path) -> Iterator[Row]:
                 try:
                     found = json.loads(line)
                 except (ValueError, RecursionError) as error:
-                    raise DataError(
+                    raise ResultsTableError(
                         f"{path}: line {number} is not JSON ({error}). Write one object per line."
                     ) from error
                 if not isinstance(found, dict):
-                    raise DataError(f"{path}: line {number} is no JSON object. Write one object per line.")
+                    raise ResultsTableError(f"{path}: line {number} is no JSON object. Write one object per line.")
                 yield f"line {number}", keep_plain(found)
 
 
@@ -171,7 +173,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
         parquet = import_module("pyarrow.parquet")
     except ImportError as error:
         message = f"{path} needs pyarrow to be read: pip install 'bakeoff[parquet]'. Or save it as CSV."
-        raise DataError(message) from error
+        raise ResultsTableError(message) from error
     try:
         with parquet.ParquetFile(path) as file:
             number = 0
@@ -181,7 +183,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
                     yield f"row {number}", keep_plain(row)
     except import_module("pyarrow").ArrowException as error:
         reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path} is not a readable Parquet file ({reason}).") from error
+        raise ResultsTableError(f"{path} is not a readable Parquet file ({reason}).") from error
 
 
 CSV = Importer(

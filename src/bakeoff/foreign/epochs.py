@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from bakeoff.data.source import show_text
-from bakeoff.errors import DataError, nearest
+from bakeoff.errors import ColumnError, DataOptionError, nearest
 from bakeoff.foreign.reading import hide_password
 
 Curve: TypeAlias = dict[float, float]
@@ -37,7 +37,9 @@ class Epoch:
         rule, _, metric = text.partition(":")
         if text == "last" or (rule in ("max", "min") and metric.strip()):
             return Epoch(rule, metric.strip())
-        raise DataError(f"unknown epoch '{show_text(text)}'. Allowed: last, max:METRIC, min:METRIC, as in max:val_acc.")
+        raise DataOptionError(
+            f"unknown epoch '{show_text(text)}'. Allowed: last, max:METRIC, min:METRIC, as in max:val_acc."
+        )
 
     def check(self, source: str, metrics: Sequence[str]) -> None:
         """Check that the metric was logged.
@@ -47,7 +49,7 @@ class Epoch:
         """
         if self.metric and self.metric not in metrics:
             known = ", ".join(metrics[:20])
-            raise DataError(
+            raise ColumnError(
                 f"{hide_password(source)}: no run has the metric '{show_text(self.metric)}' that chooses the epoch. "
                 f"There are: {known}.{nearest(self.metric, metrics)}"
             )

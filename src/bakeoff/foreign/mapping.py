@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from bakeoff.errors import DataError, nearest
+from bakeoff.errors import ColumnError, RunsError, ScoresError, nearest
 from bakeoff.foreign.metric_names import (
     find_split,
     find_unit,
@@ -130,7 +130,7 @@ def map_table(table: ForeignTable, asked: Asked) -> Runs:
         DataError: one line that names the culprit and the remedy.
     """
     if not table.rows:
-        raise DataError(f"{table.source} has no runs with scores. {' '.join(table.notes)}".rstrip())
+        raise RunsError(f"{table.source} has no runs with scores. {' '.join(table.notes)}".rstrip())
     columns = list(dict.fromkeys(name for row in table.rows for name in row))
     _check_columns(table.source, columns, asked)
     rows, notes = _select(table, columns, asked)
@@ -168,13 +168,13 @@ def check_runs(runs: Runs) -> None:
     """
     if len(runs.arms) < 2:
         only = runs.arms[0] if runs.arms else ""
-        raise DataError(
+        raise RunsError(
             f"{runs.source}: there is one arm, {only!r}, and nothing to compare it with. Say which column tells arms "
             "apart: --map arm=COLUMN."
         )
     numbers = Counter((result.block, result.arm) for result in runs.results)
     if max(numbers.values()) < 2:
-        raise DataError(
+        raise RunsError(
             f"{runs.source} has fewer than 2 replicates of every arm: without their spread nothing can be said. Run "
             "each arm with several seeds (3 or more give verdicts), or say which column numbers them: "
             "--map replicate=COLUMN."
@@ -191,7 +191,7 @@ def _check_folds(runs: Runs) -> None:
     for (block, arm), own in cells.items():
         for (other_block, other), theirs in cells.items():
             if block == other_block and 2 * len(own & theirs) < max(len(own), len(theirs)):
-                raise DataError(
+                raise RunsError(
                     f"{runs.source}: {arm} and {other} have {len(own & theirs)} folds of the same replicate in common, "
                     "fewer than half: arms are compared on the same folds. Train both on all of them, or leave one out "
                     "by --where."
@@ -204,10 +204,10 @@ def _check_columns(source: str, columns: Sequence[str], asked: Asked) -> None:
     if asked.epoch != "last":
         kind, _, name = asked.epoch.partition(":")
         if kind not in ("max", "min") or not name:
-            raise DataError(f"--epoch {asked.epoch}: write last, max:COLUMN or min:COLUMN.")
+            raise ColumnError(f"--epoch {asked.epoch}: write last, max:COLUMN or min:COLUMN.")
     for option, name in named:
         if name not in columns:
-            raise DataError(
+            raise ColumnError(
                 f"{option}{name}: {source} has no such column. {list_columns(columns)}{nearest(name, columns)}"
             )
 
@@ -227,7 +227,7 @@ def _select(table: ForeignTable, columns: Sequence[str], asked: Asked) -> tuple[
         if not kept:
             known = list(dict.fromkeys(write_value(row.values.get(name)) for row in rows))
             allowed = f"Values: {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}."
-            raise DataError(f"--where {name}={values[0]}: no row has it. {allowed}{nearest(values[0], known)}")
+            raise ColumnError(f"--where {name}={values[0]}: no row has it. {allowed}{nearest(values[0], known)}")
         notes.append(f"Only rows with {name} = {' or '.join(values)}: {len(kept):,} of {len(rows):,}.")
         rows = kept
     state = next((name for name in columns if name.strip().lower() in _STATES), None)
@@ -259,15 +259,17 @@ def _find_metric(table: ForeignTable, columns: Sequence[str], asked: Asked) -> s
         close = [name for name in table.metrics if words <= simplify(name)]
         if len(close) == 1 or (close and simplify(close[0]) == words):
             return close[0]
-        raise DataError(
+        raise ColumnError(
             f"--metric {asked.metric}: {table.source} has no such column. "
             f"Scores: {', '.join(table.metrics) or 'none'}.{nearest(asked.metric, close or columns)}"
         )
     free = [name for name in table.metrics if name not in asked.columns.values()]
     if not free:
-        raise DataError(f"{table.source} has no column of scores. {list_columns(columns)} Say which: --metric COLUMN.")
+        raise ColumnError(
+            f"{table.source} has no column of scores. {list_columns(columns)} Say which: --metric COLUMN."
+        )
     if len(free) > 1 and not is_score(free[0]):
-        raise DataError(f"{table.source}: which column is the score? --metric COLUMN, one of {', '.join(free[:12])}.")
+        raise ColumnError(f"{table.source}: which column is the score? --metric COLUMN, one of {', '.join(free[:12])}.")
     return free[0]
 
 
@@ -318,7 +320,7 @@ class _Finder:
                 if not text and (role in self._found):
                     name = "+".join(self._found[role])
                     remedy = "Fill it in or delete the row."
-                    raise DataError(f"{self._source}: {row.place} has no {role}: its {name} is empty. {remedy}")
+                    raise ColumnError(f"{self._source}: {row.place} has no {role}: its {name} is empty. {remedy}")
             keyed.append(_Row(row.place, row.values, (block, arm, replicate, fold)))
         roles: dict[Role, str] = {role: " + ".join(names) for role, names in self._found.items()}
         if stems:
@@ -379,7 +381,7 @@ class _Finder:
             return named[:1]
         columns = list_columns(others or self._free())
         example = f" or, if several do together, --map arm={'+'.join(others[:2])}" if len(others) > 1 else ""
-        raise DataError(f"{self._source}: which column tells arms apart? Say --map arm=COLUMN{example}. {columns}")
+        raise ColumnError(f"{self._source}: which column tells arms apart? Say --map arm=COLUMN{example}. {columns}")
 
     def _repeats(self, name: str) -> bool:
         """Return whether some value is in several rows: the name of a single run is no arm."""
@@ -413,7 +415,7 @@ def _pick_epochs(rows: list[_Row], used: frozenset[str], epoch: str, source: str
     for row in rows:
         value = row.values.get(column if kind == "last" else by)
         if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-            raise DataError(f"{source}: {row.place}: {column if kind == 'last' else by} is no number.")
+            raise ScoresError(f"{source}: {row.place}: {column if kind == 'last' else by} is no number.")
         rank = -value if kind == "min" else float(value)
         if row.key not in best or rank > best[row.key][0]:
             best[row.key] = (rank, row)
@@ -439,7 +441,7 @@ def _check_repeated(source: str, rows: Sequence[_Row], used: frozenset[str]) -> 
             value = write_value(row.values[differ[0]])
             remedy = f"They differ in {differ[0]}: choose by --where {differ[0]}={value}, or give "
             remedy += f"it a role, such as --map block={differ[0]} or --map replicate={differ[0]}."
-        raise DataError(f"{source}: {first.place} and {row.place} are both {what}. {remedy}")
+        raise RunsError(f"{source}: {first.place} and {row.place} are both {what}. {remedy}")
 
 
 def _read_score(source: str, row: _Row, metric: str) -> float:
@@ -449,7 +451,7 @@ def _read_score(source: str, row: _Row, metric: str) -> float:
         value = float(stripped) if re.fullmatch(r"\s*[-+]?(\d+\.?\d*|\.\d+)\s*", stripped) else value
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         shown = "empty" if value is None else f"'{value}'"
-        raise DataError(
+        raise ScoresError(
             f"{source}: {row.place}: {metric} is {shown}, not a number. Correct it, or leave the run out (--where)."
         )
     return float(value)

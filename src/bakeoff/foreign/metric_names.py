@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from bakeoff.errors import DataError
+from bakeoff.errors import ScoresError
 from bakeoff.stats.measure import Split
 from bakeoff.stats.metrics import MetricRecord, share_of_classes
 
@@ -99,7 +99,7 @@ def find_unit(name: str, values: Sequence[float]) -> Unit:
         return "share"
     small = [value for value in values if 0 < value <= 1]
     if small and words & _SHARES:
-        raise DataError(
+        raise ScoresError(
             f"{name} has shares and percentages: {small[0]:g} and {high:g}. Write all of them from 0 to 1, or all "
             "from 0 to 100."
         )
@@ -122,4 +122,4 @@ def make_record(name: str, unit: Unit, *, lower_is_better: bool) -> MetricRecord
 
 
 def _refuse(predictions: object) -> float:
-    raise DataError("a column of scores cannot be computed from predictions")
+    raise ScoresError("a column of scores cannot be computed from predictions")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.errors import DataError, nearest
+from bakeoff.errors import ColumnError, DataError, PredictionsError, nearest
 from bakeoff.foreign.csv_table import read_rows
 from bakeoff.foreign.mapping import NAMES, Asked, Role, Runs, check_runs, natural_key, sort_naturally
 from bakeoff.foreign.reading import find_files
@@ -122,7 +122,7 @@ def read_predictions(source: str, asked: Asked) -> Predicted:
         read = [partial(_read_file, file, place) for file, place in zip(files, places, strict=True)]
     else:
         if path.suffix == ".npz":
-            raise DataError(f"{source} is one run: give the folder with a file for each, ARM/REPLICATE.npz.")
+            raise PredictionsError(f"{source} is one run: give the folder with a file for each, ARM/REPLICATE.npz.")
         read = [partial(_give, raw) for raw in _split_table(source, asked)]
     return judge_predictions(source, read, asked)
 
@@ -141,7 +141,7 @@ def judge_predictions(source: str, read: Sequence[Callable[[], RawRun]], asked: 
         known = images.get(raw.block)
         images[raw.block] = _Images.of(raw) if known is None else known.extend(raw)
         if raw.probabilities_NC is None and metric.needs_probabilities:
-            raise DataError(
+            raise PredictionsError(
                 f"{raw.place}: {metric.label} needs probabilities of all classes, and there are classes only."
             )
         heads.append(_Head(raw.place, raw.block, raw.arm, raw.replicate, raw.probabilities_NC is not None))
@@ -179,7 +179,7 @@ def _score(heads: Sequence[_Head], readers: Mapping[str, Callable[[], Arrays]], 
         try:
             scores = classification_metrics(arrays["probabilities"], arrays["labels"], [metric])
         except MetricError as error:
-            raise DataError(f"{head.place}: {error}") from error
+            raise PredictionsError(f"{head.place}: {error}") from error
         kept = {
             name: score
             for name, score in scores.items()
@@ -236,7 +236,7 @@ class _Images:
         ids = tuple(range(len(raw.labels))) if raw.images is None else tuple(raw.images)
         if len(set(ids)) < len(ids):
             repeated = next(each for each, number in Counter(ids).items() if number > 1)
-            raise DataError(f"{raw.place} has two predictions of image {repeated}: give one per image.")
+            raise PredictionsError(f"{raw.place} has two predictions of image {repeated}: give one per image.")
         return cls(
             place=raw.place,
             ids=ids,
@@ -255,20 +255,20 @@ class _Images:
             missing = next((each for each in self.ids if each not in given), None)
             lacks, has = (raw.place, self.place) if missing is not None else (self.place, raw.place)
             image = missing if missing is not None else next(each for each in own.ids if each not in known)
-            raise DataError(
+            raise ColumnError(
                 f"{lacks} has no prediction of image {image}, and {has} has: all runs of a block must be of the same "
                 "images. Leave out images that not all have, or give the sets names: --map block=COLUMN."
             )
         labels = dict(zip(own.ids, own.labels_N, strict=True))
         for image, label in zip(self.ids, self.labels_N, strict=True):
             if labels[image] != label:
-                raise DataError(
+                raise PredictionsError(
                     f"image {image} is labelled {label} in {self.place} and {labels[image]} in {raw.place}: an image "
                     "has one label."
                 )
         if self.are_names_fixed or own.are_names_fixed:
             if own.are_names_fixed and self.are_names_fixed and own.names != self.names:
-                raise DataError(
+                raise PredictionsError(
                     f"{raw.place} has {len(own.names)} classes that are not those of {self.place} ({len(self.names)}): "
                     "give all runs the same classes, in one order."
                 )
@@ -289,11 +289,11 @@ class _Images:
             probabilities_NC = np.zeros((len(raw.called), len(self.names)), dtype=np.float32)
             unknown = next((each for each in raw.called if _write(each) not in places), None)
             if unknown is not None:
-                raise DataError(f"{raw.place}: {unknown} is no class.{nearest(unknown, self.names)}")
+                raise PredictionsError(f"{raw.place}: {unknown} is no class.{nearest(unknown, self.names)}")
             probabilities_NC[np.arange(len(raw.called)), [places[_write(each)] for each in raw.called]] = 1.0
         unknown_label = next((label for label in self.labels_N if label not in places), None)
         if unknown_label is not None:
-            raise DataError(
+            raise PredictionsError(
                 f"{self.place}: the label {unknown_label} is none of the {len(self.names)} classes. Labels are the "
                 "names of the classes, or their numbers from 0."
             )
@@ -324,14 +324,16 @@ def _check_sizes(raw: RawRun) -> None:
     }
     for what, values in sizes.items():
         if values is not None and len(values) != n:
-            raise DataError(f"{raw.place} has {len(values):,} {what} for {n:,} labels: give one for each.")
+            raise PredictionsError(f"{raw.place} has {len(values):,} {what} for {n:,} labels: give one for each.")
     if not n:
-        raise DataError(f"{raw.place} has no predictions.")
+        raise PredictionsError(f"{raw.place} has no predictions.")
     if raw.probabilities_NC is not None and not np.isfinite(raw.probabilities_NC).all():
-        raise DataError(f"{raw.place} has probabilities that are NaN or infinite: the run diverged. Leave it out.")
+        raise PredictionsError(
+            f"{raw.place} has probabilities that are NaN or infinite: the run diverged. Leave it out."
+        )
     if raw.probabilities_NC is not None and (raw.probabilities_NC.min() < 0 or raw.probabilities_NC.max() > 1 + 1e-3):
         low, high = float(raw.probabilities_NC.min()), float(raw.probabilities_NC.max())
-        raise DataError(
+        raise PredictionsError(
             f"{raw.place} has numbers from {low:g} to {high:g} in place of probabilities (0..1). Apply softmax first."
         )
 
@@ -349,7 +351,7 @@ def _check_repeated(source: str, heads: Sequence[_Head]) -> None:
     for head in heads:
         first = seen.setdefault((head.block, head.arm, head.replicate), head)
         if first is not head:
-            raise DataError(
+            raise PredictionsError(
                 f"{source}: {first.place} and {head.place} are both arm {head.arm}, replicate {head.replicate}."
             )
 
@@ -372,7 +374,7 @@ def _name_runs(folder: Path, files: Sequence[Path]) -> list[tuple[str, str, str]
             continue
         match = re.fullmatch(r"(.+?)[-_. ]*(?:seed|run|rep|replicate|trial|s|r)?[-_=. ]*(\d+)", parts[0])
         if match is None:
-            raise DataError(
+            raise PredictionsError(
                 f"{file}: its name tells no arm and replicate. Name files ARM/REPLICATE{file.suffix}, such as "
                 f"adam/seed1{file.suffix}, or ARM-seed1{file.suffix}."
             )
@@ -392,14 +394,14 @@ def _read_npz(file: Path) -> RawRun:
     try:
         with zipfile.ZipFile(file) as packed:
             if sum(info.file_size for info in packed.infolist()) > MAX_UNPACKED:
-                raise DataError(f"{file} unpacks to more than {MAX_UNPACKED // 2**20:,} MiB, the maximum.")
+                raise PredictionsError(f"{file} unpacks to more than {MAX_UNPACKED // 2**20:,} MiB, the maximum.")
         with np.load(file, allow_pickle=False) as arrays:
             found = {name.lower(): arrays[name] for name in arrays.files}
     except DataError:
         raise
     except Exception as error:  # NumPy and zipfile raise many exceptions for damaged files
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(
+        raise PredictionsError(
             f"{file} cannot be read ({reason}). It needs arrays of numbers and texts, not objects."
         ) from error
 
@@ -411,12 +413,12 @@ def _read_npz(file: Path) -> RawRun:
     if called is not None and called.ndim == 2 and probabilities is None:
         probabilities, called = called, None
     if labels is None or (called is None and probabilities is None):
-        raise DataError(
+        raise PredictionsError(
             f"{file} has no {'labels' if labels is None else 'probabilities or predictions'}. It needs the arrays "
             f"labels, and probabilities or predictions; it has {', '.join(found) or 'none'}."
         )
     if probabilities is not None and probabilities.ndim != 2:
-        raise DataError(f"{file}: probabilities have the shape {probabilities.shape}, not images x classes.")
+        raise PredictionsError(f"{file}: probabilities have the shape {probabilities.shape}, not images x classes.")
     images, groups, names = pick(_IMAGE), pick(_GROUP), pick(("class_names", "names"))
     return RawRun(
         place=str(file),
@@ -460,19 +462,19 @@ def _read_columns(place: str, source: str, rows: Sequence[tuple[str, Mapping[str
     label, called, image, group = pick(_LABEL), pick(_CALLED), pick(_IMAGE), pick(_GROUP)
     shares = {match[1]: name for name in columns if (match := _PROBABILITY.fullmatch(name.strip())) is not None}
     if label is None or (called is None and len(shares) < 2):
-        raise DataError(
+        raise PredictionsError(
             f"{source} needs the columns label, and prediction or p_CLASS for every class; it has {', '.join(columns)}."
         )
     for wanted in filter(None, (label, called if len(shares) < 2 else None, image)):
         empty = next((line for line, row in rows if row.get(wanted) is None), None)
         if empty is not None:
-            raise DataError(f"{source}: {empty} has no {wanted}.")
+            raise PredictionsError(f"{source}: {empty} has no {wanted}.")
     probabilities = None
     if len(shares) > 1:
         values = [[row.get(name) for name in shares.values()] for _, row in rows]
         for (line, _), each in zip(rows, values, strict=True):
             if not all(isinstance(value, int | float) for value in each):
-                raise DataError(f"{source}: {line} has a probability that is no number.")
+                raise PredictionsError(f"{source}: {line} has a probability that is no number.")
         probabilities = np.array(values, dtype=np.float64)
     groups = None if group is None else [row.get(group) for _, row in rows]
     return RawRun(
@@ -495,7 +497,7 @@ def _split_table(source: str, asked: Asked) -> Iterator[RawRun]:
     for name, values in asked.where.items():
         rows = [(place, row) for place, row in rows if _write(row.get(name)) in values]
         if not rows:
-            raise DataError(f"--where {name}={values[0]}: no row of {source} has it.")
+            raise ColumnError(f"--where {name}={values[0]}: no row of {source} has it.")
     columns = list(dict.fromkeys(name for _, row in rows for name in row))
     lower = {name.strip().lower(): name for name in columns}
     wanted: tuple[Role, ...] = ("block", "arm", "replicate")
@@ -505,10 +507,10 @@ def _split_table(source: str, asked: Asked) -> Iterator[RawRun]:
     }
     for role in wanted[1:]:
         if roles[role] is None:
-            raise DataError(f"{source}: which column is the {role}? Say --map {role}=COLUMN.")
+            raise ColumnError(f"{source}: which column is the {role}? Say --map {role}=COLUMN.")
     for column in filter(None, roles.values()):
         if column not in columns:
-            raise DataError(f"--map: {source} has no column {column}.{nearest(column, columns)}")
+            raise ColumnError(f"--map: {source} has no column {column}.{nearest(column, columns)}")
     split: dict[tuple[str, str, str], list[tuple[str, Mapping[str, Value]]]] = {}
     for place, row in rows:
         block, arm, replicate = (_read_role(row, roles[role]) for role in wanted)

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from bakeoff.data.source import show_text
-from bakeoff.errors import DataError
+from bakeoff.errors import ResultsNotFoundError
 from bakeoff.foreign.table import Value
 
 MAX_BYTES = 256 * 2**20
@@ -97,7 +97,9 @@ def find_files(source: str, is_wanted: Callable[[Path], bool]) -> Iterator[Found
             elif stat.S_ISREG(status.st_mode):
                 num_files += 1
                 if num_files > MAX_FILES:
-                    raise DataError(f"{show_text(source)} holds more than {MAX_FILES:,} files. Name a folder in it.")
+                    raise ResultsNotFoundError(
+                        f"{show_text(source)} holds more than {MAX_FILES:,} files. Name a folder in it."
+                    )
                 if is_wanted(entry):
                     seen.add((status.st_dev, status.st_ino))
                     yield Found(entry, (*parts, entry.stem))
@@ -124,7 +126,7 @@ def _list_names(folder: Path) -> list[str]:
     try:
         return sorted(os.listdir(folder), key=natural_key)
     except OSError as error:
-        raise DataError(f"{show_text(folder)} cannot be read: {error.strerror}.") from error
+        raise ResultsNotFoundError(f"{show_text(folder)} cannot be read: {error.strerror}.") from error
 
 
 def _stat(path: Path) -> os.stat_result | None:

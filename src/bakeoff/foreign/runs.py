@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bakeoff.data.source import show_text
-from bakeoff.errors import DataError
+from bakeoff.errors import RunsError
 from bakeoff.foreign.epochs import Curve, Epoch
 from bakeoff.foreign.paths import make_path_columns, split_parts
 from bakeoff.foreign.reading import DamagedError, Found, hide_password, parse_score
@@ -116,7 +116,7 @@ def make_table(tool: str, source: str, runs: Sequence[Run], epoch: str, notes: S
     why = [_format_skipped(reason, labels) for reason, labels in skipped.items()]
     if not kept:
         reasons = f": {'; '.join(why)}" if why else ""
-        raise DataError(f"{hide_password(source)} holds no finished run of {tool} with scores{reasons}.")
+        raise RunsError(f"{hide_password(source)} holds no finished run of {tool} with scores{reasons}.")
     counted = {id(run) for run, _ in kept}
     lengths = [_count_epochs(curves) for run, curves in usable if id(run) in counted]
     minimized = dict.fromkeys(name for run, scores in kept for name in run.minimized if name in scores)

@@ -6,7 +6,7 @@ import re
 import sqlite3
 from pathlib import Path
 
-from bakeoff.errors import WorkspaceError
+from bakeoff.errors import LedgerError, NewerVersionError
 from bakeoff.ledger.schema import SCHEMA_VERSION, TABLES
 
 TABLE_NAMES = frozenset(re.findall(r"CREATE TABLE (\w+)", TABLES))
@@ -34,7 +34,7 @@ def harden(connection: sqlite3.Connection) -> None:
 def check_regular(path: Path) -> None:
     """Raise WorkspaceError if the ledger is not a regular file: opening a pipe may block forever."""
     if path.exists() and not path.is_file() and not path.is_dir():
-        raise WorkspaceError(f"{path}: this is not a regular file. Choose another workspace with --workspace DIR.")
+        raise LedgerError(f"{path}: this is not a regular file. Choose another workspace with --workspace DIR.")
 
 
 def check_tables(path: Path, connection: sqlite3.Connection, found: int | None) -> None:
@@ -47,13 +47,13 @@ def check_tables(path: Path, connection: sqlite3.Connection, found: int | None) 
     foreign = sorted(f"{kind} {name!r}" for kind, name in made if kind in ("view", "trigger"))
     foreign += sorted(f"table {name!r}" for name in tables - TABLE_NAMES)
     if foreign:
-        raise WorkspaceError(
+        raise LedgerError(
             f"{path}: this is not a bakeoff ledger: it has the {foreign[0][:80]}. Move it away, or choose another "
             "workspace with --workspace DIR."
         )
     missing = sorted(FIRST_TABLE_NAMES - tables) if found is not None else []
     if missing:
-        raise WorkspaceError(
+        raise LedgerError(
             f"{path}: this ledger is damaged: it lacks the table {missing[0]!r}. Restore it from a copy, or choose "
             "another workspace with --workspace DIR."
         )
@@ -62,7 +62,7 @@ def check_tables(path: Path, connection: sqlite3.Connection, found: int | None) 
 def check_version(path: Path, found: int | None) -> None:
     """Raise WorkspaceError if a ledger was written by a version too new for this one to read."""
     if found is not None and found > SCHEMA_VERSION:
-        raise WorkspaceError(
+        raise NewerVersionError(
             f"{path}: this ledger was written by a newer bakeoff (its format is {found}, this one reads up to "
             f"{SCHEMA_VERSION}). Upgrade bakeoff, or choose another workspace with --workspace DIR."
         )

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bakeoff.data.corruptions import VERSION, Condition
-from bakeoff.errors import WorkspaceError
+from bakeoff.errors import LedgerError
 from bakeoff.workspace import Folders, check_members, read_whole, refuse_reading, write_whole
 
 
@@ -134,7 +134,7 @@ def read_stress(folders: Folders, study_id: str) -> tuple[StressLook, ...]:
     except FileNotFoundError:
         return ()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise WorkspaceError(
+        raise LedgerError(
             f"{path}: this record of looks is damaged. Restore it from a copy, or delete it: the next "
             "`bakeoff stress` starts a new one."
         ) from error

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bakeoff.catalog.numeric_modes import Modes
-from bakeoff.errors import WorkspaceError, nearest
+from bakeoff.errors import LedgerError, NoLedgerError, UnknownStudyError, nearest
 from bakeoff.ledger.check import check_tables, check_version, harden, read_version
 from bakeoff.ledger.features import NO_SHARE, read_feature_shares
 from bakeoff.ledger.final_tests import read_openings
@@ -73,7 +73,7 @@ def open_reading(folders: Folders) -> Iterator[sqlite3.Connection]:
         WorkspaceError: there is no ledger, it is damaged, or from a newer version.
     """
     if not folders.ledger.is_file():
-        raise WorkspaceError(f"{folders.root}: no ledger here. Run a study first, or give its --workspace DIR.")
+        raise NoLedgerError(f"{folders.root}: no ledger here. Run a study first, or give its --workspace DIR.")
     try:
         with closing(sqlite3.connect(f"{folders.ledger.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             harden(connection)
@@ -82,7 +82,7 @@ def open_reading(folders: Folders) -> Iterator[sqlite3.Connection]:
             check_tables(folders.ledger, connection, version)
             yield connection
     except sqlite3.Error as error:
-        raise WorkspaceError(f"{folders.ledger}: this is not a readable ledger ({error}).") from error
+        raise LedgerError(f"{folders.ledger}: this is not a readable ledger ({error}).") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +130,9 @@ def match_studies(studies: Sequence[ListedStudy], name: str) -> tuple[ListedStud
     if not found:
         names = sorted({study.name for study in studies})
         listed = ", ".join(names) or "none"
-        raise WorkspaceError(f"study '{name}' is not in this workspace. It contains: {listed}.{nearest(name, names)}")
+        raise UnknownStudyError(
+            f"study '{name}' is not in this workspace. It contains: {listed}.{nearest(name, names)}"
+        )
     return tuple(found)
 
 
@@ -146,7 +148,7 @@ def find_study(connection: sqlite3.Connection, name: str) -> str:
     if len(found) > 1:
         short = shorten_ids([study.study_id for study in studies])
         lines = [f"{short[each.study_id]}  {each.created_at}  {each.question[:_SHOWN_CHARACTERS]}" for each in found]
-        raise WorkspaceError(
+        raise UnknownStudyError(
             "\n".join([f"there are {len(found)} studies named '{name}'; give the id of one instead:", *lines])
         )
     return found[0].study_id

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
-from bakeoff.errors import WorkspaceError
+from bakeoff.errors import LostFileError
 from bakeoff.ledger.values import read_numbers, read_splits
 from bakeoff.stats.metrics import score_by
 from bakeoff.workspace import Folders
@@ -46,7 +46,7 @@ def _add(scores: dict[str, float], folders: Folders, trial_id: str, split: str, 
     missing = [name for name in names if name not in scores]
     found = folders.load_predictions(trial_id, split) if missing else None
     if missing and found is None and split != "train":
-        raise WorkspaceError(
+        raise LostFileError(
             f"{folders.predictions(trial_id, split)}: these predictions are missing or damaged, so that a trial cannot "
             f"be scored by {missing[0]}. Restore them, or train again in another --workspace DIR."
         )

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from bakeoff.catalog.numeric_modes import Modes, Numeric
-from bakeoff.errors import WorkspaceError
+from bakeoff.errors import LedgerError, UnwritableError
 from bakeoff.ledger.absent import correct_macro_averages
 from bakeoff.ledger.check import check_regular, check_tables, check_version, harden, read_version
 from bakeoff.ledger.rows import CandidateRow, Outcome, Stage, TrialState
@@ -64,12 +64,12 @@ class Ledger:
                 self.connection.close()
                 raise
         except (OSError, sqlite3.OperationalError) as error:
-            raise WorkspaceError(
+            raise UnwritableError(
                 f"{self.path.parent}: this workspace cannot be written ({_plain(error)}). "
                 "Choose another with --workspace DIR."
             ) from error
         except sqlite3.DatabaseError as error:
-            raise WorkspaceError(
+            raise LedgerError(
                 f"{self.path}: this is not a readable ledger ({_plain(error)}). "
                 "Restore it from a copy, or choose another workspace with --workspace DIR."
             ) from error

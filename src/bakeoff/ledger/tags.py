@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from filelock import FileLock, Timeout
 
-from bakeoff.errors import WorkspaceError
+from bakeoff.errors import LedgerError, UnwritableError, WorkspaceError, WorkspaceInUseError, WorkspaceOptionError
 from bakeoff.workspace import Folders, write_whole
 
 _TAG = re.compile(r"[^\W_][\w.-]{0,39}")
@@ -22,7 +22,7 @@ def check_tag(tag: str) -> str:
         WorkspaceError: it is empty, too long or has other characters.
     """
     if not _TAG.fullmatch(tag):
-        raise WorkspaceError(
+        raise WorkspaceOptionError(
             f"tag {tag!r}: a tag has at most 40 letters, digits, '.', '_' and '-', and begins with a letter or digit."
         )
     return tag
@@ -40,9 +40,9 @@ def read_tags(folders: Folders) -> Mapping[str, tuple[str, ...]]:
     except FileNotFoundError:
         return {}
     except (ValueError, AttributeError, TypeError, WorkspaceError) as error:
-        raise WorkspaceError(f"{folders.tags}: not readable as tags; correct it, or delete it.") from error
+        raise LedgerError(f"{folders.tags}: not readable as tags; correct it, or delete it.") from error
     except OSError as error:
-        raise WorkspaceError(f"{folders.tags}: cannot be read ({error.strerror or error}).") from error
+        raise LedgerError(f"{folders.tags}: cannot be read ({error.strerror or error}).") from error
 
 
 def change_tags(folders: Folders, study_id: str, add: Iterable[str], remove: Iterable[str]) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ def change_tags(folders: Folders, study_id: str, add: Iterable[str], remove: Ite
             text = json.dumps(kept, indent=2, ensure_ascii=False) + "\n"
             write_whole(folders.tags, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     except Timeout as error:
-        raise WorkspaceError(f"{folders.tags}: another command holds its lock. Try again.") from error
+        raise WorkspaceInUseError(f"{folders.tags}: another command holds its lock. Try again.") from error
     except OSError as error:
-        raise WorkspaceError(f"{folders.tags}: cannot be written ({error.strerror or error}).") from error
+        raise UnwritableError(f"{folders.tags}: cannot be written ({error.strerror or error}).") from error
     return tags[study_id]

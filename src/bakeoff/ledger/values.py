@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from bakeoff.errors import WorkspaceError
+from bakeoff.errors import LedgerError
 
 _Item = TypeVar("_Item", int, str)
 
@@ -25,7 +25,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 _FACTS: Mapping[str, type] = {"class_names": list, "shape_HWC": list, "notes": list, "num_images": int}
 
 
-class DamagedLedger(WorkspaceError):
+class DamagedLedger(LedgerError):
     """A ledger holds something that bakeoff never writes."""
 
     def __init__(self, found: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bakeoff.data.registry import DATASETS
-from bakeoff.errors import BakeoffError, WorkspaceError
+from bakeoff.errors import BakeoffError, LedgerError, MissingPluginError
 from bakeoff.ledger.costs import read_study_costs
 from bakeoff.ledger.final_tests import read_final_test_fingerprints
 from bakeoff.ledger.looks import read_line
@@ -200,8 +200,8 @@ def read_plan(record: StudyRecord, connection: sqlite3.Connection) -> tuple[Stud
     except BakeoffError as error:
         missing = describe_missing(connection, record.study_id, record.document)
         if missing:
-            raise WorkspaceError(missing) from error
-        raise WorkspaceError(
+            raise MissingPluginError(missing) from error
+        raise LedgerError(
             "this version of bakeoff does not accept the study in the ledger "
             f"({str(error).splitlines()[0][:200]}). Correct the study file and run it again: finished trials are kept. "
             "If nothing is wrong with the file, the ledger is damaged."

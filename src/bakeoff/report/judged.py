@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from bakeoff.driver.trial_spread import measure_trials
-from bakeoff.errors import BakeoffError, nearest
+from bakeoff.errors import UnknownNameError, nearest
 from bakeoff.foreign.mapping import Runs
 from bakeoff.foreign.predictions import Predicted
 from bakeoff.report.document import ReportInput
@@ -115,7 +115,7 @@ def _read_version() -> str:
 
 def _check_baseline(runs: Runs, rules: Rules) -> None:
     if rules.baseline is not None and rules.baseline not in runs.arms:
-        raise BakeoffError(
+        raise UnknownNameError(
             f"--against {rules.baseline}: there is no such arm. Arms: {', '.join(runs.arms)}."
             f"{nearest(rules.baseline, runs.arms)}"
         )

@@ -22,7 +22,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bakeoff import __version__
-from bakeoff.errors import BakeoffError, nearest
+from bakeoff.errors import BakeoffError, UnknownNameError, nearest
 from bakeoff.ledger.check import read_version
 from bakeoff.ledger.read import ListedStudy, StudyRecord, list_studies, open_reading, read_study, shorten_ids
 from bakeoff.ledger.tags import read_tags
@@ -438,10 +438,10 @@ def select(rows: Sequence[Overview], filters: Sequence[str] = (), sort: str = "-
     unknown = next((each for each in wanted if each not in STATES), None)
     if unknown is not None:
         allowed = f"{', '.join(STATES)}.{nearest(unknown, STATES)}"
-        raise BakeoffError(f"--filter state={unknown}: no such state. Allowed: {allowed}")
+        raise UnknownNameError(f"--filter state={unknown}: no such state. Allowed: {allowed}")
     key = sort.removeprefix("-")
     if key not in SORTS:
-        raise BakeoffError(
+        raise UnknownNameError(
             f"--sort {sort}: unknown order. Allowed: {', '.join(SORTS)}, each also with '-'.{nearest(key, SORTS)}"
         )
     kept = [row for row in rows if all(_matches(row, text) for text in filters)]

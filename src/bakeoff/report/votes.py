@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bakeoff.errors import BakeoffError, WorkspaceError
+from bakeoff.errors import BakeoffError, LostFileError, WorkspaceError
 from bakeoff.report.evidence import Load, Predictions
 from bakeoff.report.text import name_run
 from bakeoff.stats.ensembles import Votes, cast_vote, find_vote
@@ -113,10 +113,10 @@ def read_models(models: Sequence[TrialResult], split: str, load: Load) -> tuple[
     for model, predictions in zip(models, found, strict=True):
         if predictions is None or first is None:
             lost = model if predictions is None else models[0]
-            raise WorkspaceError(f"the {split} predictions of trial {lost.trial_id} ({lost.arm}) are missing")
+            raise LostFileError(f"the {split} predictions of trial {lost.trial_id} ({lost.arm}) are missing")
         if any(not np.array_equal(predictions[name], first[name]) for name in ("labels", "indices")):
             names = f"{models[0].trial_id} and {model.trial_id}"
-            raise WorkspaceError(f"the {split} predictions of trials {names} are of different images")
+            raise LostFileError(f"the {split} predictions of trials {names} are of different images")
     kept = [predictions["probabilities"] for predictions in found if predictions is not None]
     assert first is not None
     return np.stack(kept), first

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from bakeoff.errors import BakeoffError, WorkspaceError, nearest
+from bakeoff.errors import BakeoffError, NotYetError, UnknownPartError, nearest
 from bakeoff.report.document import Sources
 from bakeoff.report.text import show_text
 from bakeoff.stats.measure import Measure, join_names
@@ -75,7 +75,7 @@ def choose_winner(
         known = [each.arm for each in ranked]
         raise _refuse(f"no arm '{show_text(arm)}' with a finished trial in block '{show_text(block)}'", arm, known)
     if not ranked:
-        raise WorkspaceError(f"No trial of block '{show_text(block)}' is finished: run the study first.")
+        raise NotYetError(f"No trial of block '{show_text(block)}' is finished: run the study first.")
     chosen = ranked[0] if arm is None else next(each for each in ranked if each.arm == arm)
     tied = _find_tied(chosen, ranked, summary)
     if arm is None and prefer == "cheaper":
@@ -133,4 +133,4 @@ def _order_trials(arm: ArmSummary, sources: Sources, measure: Measure) -> tuple[
 
 def _refuse(problem: str, given: str, names: Sequence[str]) -> BakeoffError:
     listed = ", ".join(map(show_text, names)) or "none"
-    return WorkspaceError(f"{problem[:1].upper()}{problem[1:]}. There are: {listed}.{nearest(given, names)}")
+    return UnknownPartError(f"{problem[:1].upper()}{problem[1:]}. There are: {listed}.{nearest(given, names)}")

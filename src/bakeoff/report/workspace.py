@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bakeoff.catalog.recipe import Recipe
-from bakeoff.errors import WorkspaceError
+from bakeoff.errors import UnknownStudyError
 from bakeoff.ledger import read
 from bakeoff.ledger.given import find_given_study, read_name
 from bakeoff.ledger.tables import read_recipes
@@ -81,7 +81,7 @@ def diff_studies(
     with read.open_reading(Folders(check_workspace(workspace))) as connection:
         ids = [find_given_study(connection, name) for name in names]
         if len(set(ids)) < len(ids):
-            raise WorkspaceError(f"{', '.join(names)}: the same study twice. Name different ones, by id if need be.")
+            raise UnknownStudyError(f"{', '.join(names)}: the same study twice. Name different ones, by id if need be.")
         short = read.shorten_ids([study.study_id for study in read.list_studies(connection)])
         studies = [_read_study(connection, study_id) for study_id in ids]
     recorded = [study.name for study in studies]

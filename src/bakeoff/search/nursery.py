@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from bakeoff.catalog.networks.shapes import Shape, format_shape
-from bakeoff.errors import NetworkError
+from bakeoff.errors import NetworkFitError
 from bakeoff.search.genome import ConvGene, DenseGene, Genome, draw_genome, find_misfit
 from bakeoff.search.repair import REPAIRED, repair
 from bakeoff.study.genome_settings import GenomeSettings
@@ -155,7 +155,7 @@ def check_space(settings: GenomeSettings, image_shape_HWC: Shape) -> None:
     )
     misfit = find_misfit(easiest, settings, image_shape_HWC)
     if misfit is not None:
-        raise NetworkError(
+        raise NetworkFitError(
             f"no genome fits {format_shape(image_shape_HWC)} images: convolution {misfit + 1}, or its pooling, "
             "gets an input that is too small in every case. Allow fewer convolutions, smaller kernels or strides, "
             "same padding, or a larger pool_every."

@@ -130,7 +130,9 @@ class _Pages:
             content = await read_photo(request)
             found = await run_in_threadpool(self._photos.classify, seen.progress.study_id, content)
         except BakeoffError as error:
-            return JSONResponse({"problem": show_text(str(error))}, 413 if isinstance(error, TooLargeError) else 422)
+            return JSONResponse(
+                {"problem": show_text(str(error)), "code": error.code}, 413 if isinstance(error, TooLargeError) else 422
+            )
         return JSONResponse(found)
 
     def _find(self, request: Request) -> Seen | None:
@@ -164,7 +166,8 @@ def _send_asset(request: Request) -> Response:
 
 def _explain(request: Request, error: Exception) -> Response:
     if request.url.path.endswith("/live"):
-        return JSONResponse({"problem": show_text(str(error)), "again_seconds": _IDLE_SECONDS}, 503)
+        code = error.code if isinstance(error, BakeoffError) else ""
+        return JSONResponse({"problem": show_text(str(error)), "code": code, "again_seconds": _IDLE_SECONDS}, 503)
     lines = (str(error), "This page refreshes every few seconds.")
     return HTMLResponse(pages.write_notice("Nothing to show yet", lines, again=True))
 

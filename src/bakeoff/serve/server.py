@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import ServerError
 from bakeoff.serve.app import make_app
 from bakeoff.serve.connections import make_server
 from bakeoff.serve.guard import is_loopback
@@ -48,11 +48,11 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except (OSError, OverflowError, UnicodeError) as error:
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            raise BakeoffError(
+            raise ServerError(
                 f"port {port} at {host} is in use. Choose another with --port, or 0 for any free one."
             ) from error
         reason = getattr(error, "strerror", None) or error
-        raise BakeoffError(f"{host}:{port}: cannot listen there ({reason}).") from error
+        raise ServerError(f"{host}:{port}: cannot listen there ({reason}).") from error
 
 
 def _format_address(host: str, port: int) -> str:

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from bakeoff.deploy.predictor import Predictor
 from bakeoff.deploy.reliability import ClassReliability
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import ServerError
 from bakeoff.report.text import show_text
 
 MAX_BYTES = 32 << 20
@@ -22,7 +22,7 @@ NUM_CLASSES = 5
 """Classes shown."""
 
 
-class TooLargeError(BakeoffError):
+class TooLargeError(ServerError):
     """A photo above `MAX_BYTES`."""
 
 
@@ -97,7 +97,7 @@ async def read_photo(request: Request) -> bytes:
                 raise TooLargeError(f"The photo has more than {MAX_BYTES >> 20} MiB.")
             parts.append(part)
     except ClientDisconnect:
-        raise BakeoffError("The connection ended before the whole photo had arrived.") from None
+        raise ServerError("The connection ended before the whole photo had arrived.") from None
     return b"".join(parts)
 
 

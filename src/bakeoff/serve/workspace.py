@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
-from bakeoff.errors import BakeoffError, WorkspaceError
+from bakeoff.errors import BakeoffError, UnknownStudyError, WorkspaceError
 from bakeoff.ledger.live import (
     StudyProgress,
     list_arms_in_training,
@@ -55,7 +55,7 @@ class _Kept:
     value: Any
 
 
-class SeveralStudiesError(BakeoffError):
+class SeveralStudiesError(BakeoffError, code=UnknownStudyError.code):
     """A name in an address belongs to several studies."""
 
 

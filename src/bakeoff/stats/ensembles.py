@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bakeoff.errors import nearest
 from bakeoff.stats.classes import average_votes
-from bakeoff.stats.metrics import MetricError, check_predictions, count_confusion
+from bakeoff.stats.metrics import MetricError, UnknownMetricError, check_predictions, count_confusion
 
 Votes: TypeAlias = NDArray[np.float64]
 """Probabilities [N, C] of a vote, or the weights [M] of its models."""
@@ -90,7 +90,7 @@ def find_vote(name: str) -> VoteRecord:
         if record.name == name:
             return record
     choices = [record.name for record in VOTES]
-    raise MetricError(f"unknown vote '{name}'; choose one of {', '.join(choices)}.{nearest(name, choices)}")
+    raise UnknownMetricError(f"unknown vote '{name}'; choose one of {', '.join(choices)}.{nearest(name, choices)}")
 
 
 def cast_vote(probabilities_MNC: NDArray[np.floating], by: str, weights_M: Votes | None = None) -> Votes:

@@ -14,12 +14,16 @@ from functools import cache, cached_property, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.errors import BakeoffError, nearest
+from bakeoff.errors import BakeoffError, UnknownNameError, nearest
 from bakeoff.registry import Implementation, Registry, bind
 
 
-class MetricError(BakeoffError):
+class MetricError(BakeoffError, code="BK310"):
     """A metric has an unknown name, or predictions cannot be scored."""
+
+
+class UnknownMetricError(UnknownNameError, MetricError):
+    """No metric or vote has this name."""
 
 
 CLASSES_ABSENT = "classes_absent"
@@ -331,7 +335,9 @@ def find_metric(name: str) -> MetricRecord:
     record = METRICS.get(name)
     if record is None:
         choices = METRICS.names
-        raise MetricError(f"unknown metric '{name}'; choose one of {', '.join(choices)}.{nearest(name, choices)}")
+        raise UnknownMetricError(
+            f"unknown metric '{name}'; choose one of {', '.join(choices)}.{nearest(name, choices)}"
+        )
     return record
 
 

@@ -20,7 +20,7 @@ RELATIONS: tuple[Relation, ...] = get_args(Relation)
 _GRAMMAR = "ARM RELATION ARM [in BLOCK], names with spaces in quotes"
 
 
-class RequirementError(BakeoffError):
+class RequirementError(BakeoffError, code="BK602"):
     """A requirement cannot be read, or does not fit the study."""
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 from bakeoff.catalog.recipe import Recipe
-from bakeoff.errors import nearest
+from bakeoff.errors import CONFLICT, INVALID_AXES, UNKNOWN_NAME, nearest
 from bakeoff.study.explain import Path, shorten
 from bakeoff.study.merge import Draft, Source
 
@@ -46,8 +46,19 @@ MAX_CHAIN = 30
 TEMPLATE = "_"
 """Prefix of a template's name."""
 
-Fault: TypeAlias = tuple[Path, str]
-"""An error in a study: its path, and a message."""
+
+class Fault(NamedTuple):
+    """An error in a study.
+
+    Attributes:
+        path: where it is.
+        message: what is wrong, and the remedy.
+        code: of the kind of mistake.
+    """
+
+    path: Path
+    message: str
+    code: str = CONFLICT
 
 
 @dataclass(frozen=True)
@@ -142,7 +153,9 @@ def read_axes(section: str, axes: Sequence[Mapping[str, Any]]) -> tuple[list[lis
         read = _read_field_axis if is_field_axis(axis) else _read_named_axis
         found = read(place, axis, faults) if axis else []
         if not axis:
-            faults.append((place, "an empty axis: give it a field with a list of values, or named cases"))
+            faults.append(
+                Fault(place, "an empty axis: give it a field with a list of values, or named cases", INVALID_AXES)
+            )
         entries.append(found)
     return entries, faults
 
@@ -151,7 +164,7 @@ def _read_field_axis(place: Path, axis: Mapping[str, Any], faults: list[Fault]) 
     ((name, values),) = axis.items()
     key_path = (*place, name)
     if not values:
-        faults.append((key_path, "an empty list: name at least one value"))
+        faults.append(Fault(key_path, "an empty list: name at least one value", INVALID_AXES))
     path = _resolve_field(place, name, key_path, faults)
     if path is None:
         return []
@@ -167,20 +180,20 @@ def _read_named_axis(place: Path, axis: Mapping[str, Any], faults: list[Fault]) 
     lists = [name for name, changes in axis.items() if isinstance(changes, list)]
     if lists:
         advice = "an axis lists values for one field only: start another axis with '- '"
-        faults.append(((*place, lists[0]), advice))
+        faults.append(Fault((*place, lists[0]), advice, INVALID_AXES))
         return []
     entries = []
     for name, changes in axis.items():
         if changes is not None and not isinstance(changes, Mapping):
             allowed = f"a list of values ([{shorten(changes)}]), or a mapping of changes for a case of this name"
-            faults.append(((*place, name), f"given {shorten(changes)}, allowed {allowed}"))
+            faults.append(Fault((*place, name), f"given {shorten(changes)}, allowed {allowed}", INVALID_AXES))
             continue
         chain = _follow_chain(place, axis, name, faults)
         made = [change for link in chain for change in _read_changes(place, link, axis[link], faults, link == name)]
         if not name.startswith(TEMPLATE):
             entries.append(Entry(name, tuple(made), (*place, name), named=True))
     if not list_cases(axis):
-        faults.append((place, "only templates (names that begin with _): name at least one case"))
+        faults.append(Fault(place, "only templates (names that begin with _): name at least one case", INVALID_AXES))
     return entries
 
 
@@ -193,14 +206,15 @@ def _follow_chain(place: Path, axis: Mapping[str, Any], name: str, faults: list[
         others = [other for other in axis if other != chain[-1]]
         if not isinstance(base, str) or base not in axis:
             allowed = f"{', '.join(others) or 'none'}.{nearest(base, others)}"
-            faults.append((here, f"no case {shorten(base)} in this axis, allowed: {allowed}"))
+            faults.append(Fault(here, f"no case {shorten(base)} in this axis, allowed: {allowed}", UNKNOWN_NAME))
             break
         if base in chain:
             if base == name:
-                faults.append((here, f"circular: {' from '.join([*chain, base])}"))
+                faults.append(Fault(here, f"circular: {' from '.join([*chain, base])}", INVALID_AXES))
             break
         if len(chain) >= MAX_CHAIN:
-            faults.append((here, f"{len(chain) + 1} cases build on each other with 'from', allowed {MAX_CHAIN}"))
+            message = f"{len(chain) + 1} cases build on each other with 'from', allowed {MAX_CHAIN}"
+            faults.append(Fault(here, message, INVALID_AXES))
             return [name]
         chain.append(base)
     return chain[::-1]
@@ -229,11 +243,12 @@ def _resolve_field(place: Path, name: str, source: Path, faults: list[Fault]) ->
         return (*parts[:2], ".".join(parts[2:])) if len(parts) > 2 and parts[1] == "space" else parts
     if first == "recipe":
         remedy = f"write {shorten('.'.join(parts[1:]) or 'epochs')}: leave out 'recipe' before fields of the recipe"
-        faults.append((source, remedy))
+        faults.append(Fault(source, remedy, INVALID_AXES))
         return None
     if first not in FIXED_FIELDS or first in Recipe.model_fields:
         return ("recipe", *parts)
     varied = "the recipe" if place[0] == "arms" else "the recipe, data and search"
     remedy = " Vary it in blocks." if first == "data" else ""
-    faults.append((source, f"{first} is the same for all arms; {place[0]} may change {varied} only.{remedy}"))
+    message = f"{first} is the same for all arms; {place[0]} may change {varied} only.{remedy}"
+    faults.append(Fault(source, message, INVALID_AXES))
     return None

@@ -9,14 +9,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from bakeoff.catalog.recipe import Recipe
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import CONFLICT, BakeoffError
 from bakeoff.study.explain import explain, join_path
 from bakeoff.study.merge import Draft, Source
 from bakeoff.study.plan import recipe_content
 from bakeoff.study.space import arrange
 
 
-class UnfitCandidateError(BakeoffError):
+class UnfitCandidateError(BakeoffError, code=CONFLICT):
     """A candidate that is not a valid recipe, or does not fit the images."""
 
 

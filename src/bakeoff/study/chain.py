@@ -73,7 +73,7 @@ def check_steps(decide: object, axes: Sequence[Axis]) -> list[Fault]:
     if wanted is not True or find_chain(axes):
         return []
     return [
-        (
+        Fault(
             ("decide", "steps"),
             "no arm builds on another: write 'from: NAME' in a case of arms, or leave out decide.steps",
         )
@@ -85,7 +85,7 @@ def check_no_steps(decide: object) -> list[Fault]:
     wanted = decide.get("steps") if isinstance(decide, Mapping) else getattr(decide, "steps", None)
     if wanted is not True:
         return []
-    return [(("decide", "steps"), "steps need all arms: write design: full, or leave steps out")]
+    return [Fault(("decide", "steps"), "steps need all arms: write design: full, or leave steps out")]
 
 
 def _read_axis(axis: Axis) -> Iterator[_Case]:

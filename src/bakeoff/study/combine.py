@@ -16,10 +16,10 @@ from bakeoff.catalog.initializers import InitializerChoice
 from bakeoff.catalog.optimizers import DEFAULT_OPTIMIZER
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.catalog.schedules import Constant
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import DOES_NOT_FIT, INVALID_AXES, MISSING_FIELD, WINNER, BakeoffError
 from bakeoff.study.axes import Entry, Fault, read_axes
 from bakeoff.study.design import Design, choose_arms, count_arms, read_design
-from bakeoff.study.explain import MISSING, MISSING_FIELD, UNKNOWN_FIELD, Path, explain
+from bakeoff.study.explain import EXTRA_FIELD, MISSING, MISSING_VALUE, Path, explain, find_code
 from bakeoff.study.fit import PARTS, check_fit, describe_registered
 from bakeoff.study.merge import Draft, Source
 from bakeoff.study.search import DEFAULT, AnySearch, SearchChoice
@@ -29,7 +29,7 @@ from bakeoff.study.winner import FROM, FROM_PATH, FromWinner, read_from
 MAX_COMBINATIONS = 20_000
 """Maximum number of blocks times arms in a study."""
 
-MISSING_NETWORK: Fault = (("recipe", "network"), MISSING)
+MISSING_NETWORK = Fault(("recipe", "network"), MISSING, MISSING_FIELD)
 NOTHING = Entry(label="", changes=(), place=(), named=True)
 
 DEFAULT_ARM: dict[str, Any] = {DEFAULT: {}}
@@ -96,17 +96,19 @@ def combine(
     axis_faults = [*block_faults, *arm_faults]
     result = Combined(faults=[*from_faults, *_check_recipe_alone(base), *axis_faults])
     if not arms:
-        result.faults.append((("arms",), "arms is empty: name at least one, for example '- initializer: [he_normal]'"))
+        message = "arms is empty: name at least one, for example '- initializer: [he_normal]'"
+        result.faults.append(Fault(("arms",), message, INVALID_AXES))
     chosen = read_design(design or {})
     if axis_faults or not arms:
         chosen = Design()
     try:
         size = math.prod(len(axis) or 1 for axis in block_axes) * count_arms(arm_axes, chosen)
     except ValueError as error:
-        result.faults.append((("design",), str(error)))
+        result.faults.append(Fault(("design",), str(error)))
         return result
     if size > MAX_COMBINATIONS:
-        result.faults.append((("arms",), f"{size:,} combinations of blocks and arms, allowed {MAX_COMBINATIONS:,}"))
+        message = f"{size:,} combinations of blocks and arms, allowed {MAX_COMBINATIONS:,}"
+        result.faults.append(Fault(("arms",), message, INVALID_AXES))
         return result
     # An invalid axis is replaced by one entry without changes, so that the others are checked too.
     filled = [[axis or [NOTHING] for axis in axes] for axes in (block_axes, arm_axes)]
@@ -151,7 +153,8 @@ class _Starts:
         except KeyError:
             known = ", ".join(self.winner.found)
             remedy = f"name one of them: {FROM}: {{study: {self.winner.study}, winner: true, block: ...}}"
-            faults.append((FROM_PATH, f"study '{self.winner.study}' has no block {block!r}, it has {known}: {remedy}"))
+            message = f"study '{self.winner.study}' has no block {block!r}, it has {known}: {remedy}"
+            faults.append(Fault(FROM_PATH, message, WINNER))
             return self.base.copy()
 
 
@@ -180,9 +183,9 @@ def _start(
 
 def _check_recipe_alone(base: Draft) -> list[Fault]:
     """Check the study's own recipe for wrong values that blocks and arms override; they may supply missing ones."""
-    faults = [(source.key, message) for source, message in base.faults]
+    faults = [Fault(source.key, message, INVALID_AXES) for source, message in base.faults]
     for model, section in ((Recipe, "recipe"), (DataSettings, "data")):
-        faults += _validate(model, base, section, ignored=(MISSING_FIELD, INCOMPATIBLE))[1]
+        faults += _validate(model, base, section, ignored=(MISSING_VALUE, INCOMPATIBLE))[1]
     return faults
 
 
@@ -195,7 +198,7 @@ def _validate(
         return model.model_validate(given), []
     except ValidationError as error:
         return None, [
-            (_place(draft, (section, *path), kind == UNKNOWN_FIELD), message)
+            Fault(_place(draft, (section, *path), kind == EXTRA_FIELD), message, find_code(kind))
             for path, message, kind in explain(error, model, given)
             if kind not in ignored
         ]
@@ -210,7 +213,9 @@ def _read_search(draft: Draft) -> tuple[AnySearch | None, list[Fault]]:
         return _SearchWrapper.model_validate(given).search, []
     except ValidationError as error:
         found = explain(error, _SearchWrapper, given)
-        return None, [(_place(draft, path, kind == UNKNOWN_FIELD), message) for path, message, kind in found]
+        return None, [
+            Fault(_place(draft, path, kind == EXTRA_FIELD), message, find_code(kind)) for path, message, kind in found
+        ]
 
 
 def _place(draft: Draft, path: Path, unknown: bool) -> Path:
@@ -248,7 +253,7 @@ def _combine_all(
             recipe, faults = _validate(Recipe, draft, "recipe")
             where = f"(block {block!r}, arm {_join(arm_choice)!r})"
             result.faults += [*_name_combination(faults, where, conflicts)]
-            result.faults += [(source.key, message) for source, message in draft.faults]
+            result.faults += [Fault(source.key, message, INVALID_AXES) for source, message in draft.faults]
             if data is None or recipe is None:
                 continue
             recipe = recipe.normalize_for_weights()
@@ -263,12 +268,12 @@ def _combine_all(
 
 def _name_combination(faults: Sequence[Fault], where: str, conflicts: set[str]) -> Iterator[Fault]:
     """Add block and arm to errors about incompatible choices, once each, since no single line has the error."""
-    for place, message in faults:
-        if place != ("recipe",):
-            yield place, message
-        elif message not in conflicts:
-            conflicts.add(message)
-            yield place, f"{message.rstrip('.')} {where}"
+    for fault in faults:
+        if fault.path != ("recipe",):
+            yield fault
+        elif fault.message not in conflicts:
+            conflicts.add(fault.message)
+            yield fault._replace(message=f"{fault.message.rstrip('.')} {where}")
 
 
 def _join(choice: Sequence[Entry]) -> str:
@@ -288,7 +293,7 @@ def _check_fit(combination: Combination, draft: Draft, fits: set[tuple[object, s
     try:
         facts = describe_registered(source)
     except BakeoffError as error:
-        return [(_place(draft, ("data", "classes"), unknown=False), str(error).rstrip("."))]
+        return [Fault(_place(draft, ("data", "classes"), unknown=False), str(error).rstrip("."), error.code)]
     if facts is None:
         return []
     where = f"(block {combination.block!r}, arm {combination.arm!r})"
@@ -297,7 +302,7 @@ def _check_fit(combination: Combination, draft: Draft, fits: set[tuple[object, s
         place = _place_part(draft, part)
         if (place, message) not in fits:  # report once, for the first block and arm
             fits.add((place, message))
-            faults.append((place, f"{message.rstrip('.')} {where}"))
+            faults.append(Fault(place, f"{message.rstrip('.')} {where}", DOES_NOT_FIT))
     return faults
 
 
@@ -318,7 +323,8 @@ def _find_repeated_labels(kind: str, choices: Sequence[tuple[Entry, ...]]) -> li
         label = _join(choice)
         if label in seen:
             entry = next(later for later, first in zip(choice, seen[label], strict=True) if later != first)
-            faults.append((entry.place, f"a second {kind} labelled {label!r}: every {kind} needs its own"))
+            message = f"a second {kind} labelled {label!r}: every {kind} needs its own"
+            faults.append(Fault(entry.place, message, INVALID_AXES))
         seen.setdefault(label, choice)
     return faults
 
@@ -335,4 +341,4 @@ def _compare_arms(choices: Sequence[tuple[Entry, ...]], recipes: Sequence[Sequen
         if any(entry.named for entry in differing):
             result.notes.append(f"{message}.")
         else:
-            result.faults.append((differing[0].place, f"{message}: leave one out"))
+            result.faults.append(Fault(differing[0].place, f"{message}: leave one out", INVALID_AXES))

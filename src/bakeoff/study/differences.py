@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from bakeoff.catalog.recipe import Recipe
-from bakeoff.errors import Problem, StudyError, nearest
+from bakeoff.errors import UNKNOWN_NAME, Problem, StudyError, nearest
 from bakeoff.study.plan import expand
 from bakeoff.study.schema import Study
 
@@ -69,7 +69,7 @@ def diff_arms(study: Study, arms: Sequence[str], trained: Mapping[Key, Recipe]) 
     for arm in arms:
         if arm not in known:
             message = f"study '{study.name}' has no arm '{arm}'. Its arms: {', '.join(known)}.{nearest(arm, known)}"
-            raise StudyError([Problem("", "arms", message)])
+            raise StudyError([Problem("", "arms", message, UNKNOWN_NAME)])
     blocks = list(dict.fromkeys(block for block, _ in cells))
     by_block = {
         block: list(_compare([cells[block, arm] for arm in arms]))

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import yaml
 
-from bakeoff.errors import Problem, StudyError
+from bakeoff.errors import UNREADABLE, Problem, StudyError
 from bakeoff.study.explain import Path, join_path, shorten
 
 MAX_CHARACTERS = 1_000_000
@@ -97,12 +97,12 @@ def read_document(text: str, name: str) -> Document:
     """
     node = compose(text, name)
     if node is None:
-        raise StudyError([Problem(name, "", "the file is empty: start with 'question: ...'")])
+        raise StudyError([Problem(name, "", "the file is empty: start with 'question: ...'", UNREADABLE)])
     reading = _Reading(name)
     fields = reading.read(node, ())
     if not isinstance(fields, dict):
         message = f"given {shorten(fields)}, allowed a mapping: lines such as 'question: ...'"
-        raise StudyError(reading.problems or [Problem(reading.place(node), "", message)])
+        raise StudyError(reading.problems or [Problem(reading.place(node), "", message, UNREADABLE)])
     return Document(fields, {**reading.places, (): name}, tuple(reading.problems))
 
 
@@ -129,18 +129,20 @@ def compose(text: str, name: str) -> yaml.Node | None:
         StudyError: the text is not YAML; gives the line and the reason.
     """
     if len(text) > MAX_CHARACTERS:
-        raise StudyError([Problem(name, "", f"too large: a study file has at most {MAX_CHARACTERS:,} characters")])
+        raise StudyError(
+            [Problem(name, "", f"too large: a study file has at most {MAX_CHARACTERS:,} characters", UNREADABLE)]
+        )
     try:
         # The loader only composes nodes; it never constructs objects.
         return yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{name}:{mark.line + 1}" if mark else name
-        raise StudyError([Problem(place, "", _describe(error))]) from None
+        raise StudyError([Problem(place, "", _describe(error), UNREADABLE)]) from None
     except yaml.reader.ReaderError as error:
         place = f"{name}:{text.count(chr(10), 0, error.position) + 1}"
         message = f"not a text file: it contains the character U+{int(error.character):04X}"
-        raise StudyError([Problem(place, "", message)]) from None
+        raise StudyError([Problem(place, "", message, UNREADABLE)]) from None
 
 
 def _describe(error: yaml.MarkedYAMLError) -> str:
@@ -169,9 +171,9 @@ class _Reading:
         self.num_values += 1
         self.places.setdefault(path, self.place(node))
         if self.num_values > MAX_VALUES:
-            raise StudyError([Problem(self.name, "", f"more than {MAX_VALUES:,} values, aliases repeated")])
+            raise StudyError([Problem(self.name, "", f"more than {MAX_VALUES:,} values, aliases repeated", UNREADABLE)])
         if len(path) > MAX_LEVELS:
-            raise StudyError([Problem(self.place(node), "", _TOO_DEEP)])
+            raise StudyError([Problem(self.place(node), "", _TOO_DEEP, UNREADABLE)])
         tag = node.tag.removeprefix(_TAG)
         if isinstance(node, yaml.MappingNode) and tag == "map":
             return self._read_mapping(node, path)
@@ -221,9 +223,9 @@ class _Reading:
         return None if tag == "null" else text
 
     def _add(self, node: yaml.Node, path: Path, message: str) -> None:
-        self.problems.append(Problem(self.place(node), join_path(path), message))
+        self.problems.append(Problem(self.place(node), join_path(path), message, UNREADABLE))
         if len(self.problems) >= MAX_PROBLEMS:
-            raise StudyError([*self.problems, Problem("", "", "and perhaps more: the rest was not read")])
+            raise StudyError([*self.problems, Problem("", "", "and perhaps more: the rest was not read", "")])
 
 
 def _is_hidden(character: str) -> bool:

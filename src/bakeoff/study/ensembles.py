@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from bakeoff.catalog.choices import Record
-from bakeoff.errors import nearest
+from bakeoff.errors import UNKNOWN_NAME, nearest
 from bakeoff.stats.ensembles import find_vote
 from bakeoff.study.axes import Fault
 from bakeoff.study.explain import shorten
@@ -100,9 +100,9 @@ def check_ensembles(
         fields = _read(given)
         place = ("ensembles", str(label))
         if not 0 < len(str(label)) <= MAX_LABEL:
-            yield place, f"a name of {len(str(label))} characters, allowed 1 to {MAX_LABEL}"
+            yield Fault(place, f"a name of {len(str(label))} characters, allowed 1 to {MAX_LABEL}")
         if label in arms:
-            yield place, f"there is already an arm {shorten(label)}: give the vote another name"
+            yield Fault(place, f"there is already an arm {shorten(label)}: give the vote another name")
         yield from _check_members(place, fields.get("of", "all"), fields.get("over", "arms"), arms)
         yield from _check_over(place, fields, replicates, folds)
 
@@ -117,18 +117,19 @@ def _read(given: object) -> Mapping[str, Any]:
 def _check_members(place: tuple[str, str], of: object, over: object, arms: Sequence[str]) -> Iterator[Fault]:
     if isinstance(of, str) or not isinstance(of, Sequence):
         if of == "all" and over == "arms" and len(arms) == 1:
-            yield place, f"one arm cannot vote: {shorten(arms[0])} is the only one"
+            yield Fault(place, f"one arm cannot vote: {shorten(arms[0])} is the only one")
         return
     for position, arm in enumerate(of):
         here = (*place, "of", position)
         if arm in of[:position]:
-            yield here, f"{shorten(arm)} is named twice: every arm votes once (weighted and greedy fit weights)"
+            yield Fault(here, f"{shorten(arm)} is named twice: every arm votes once (weighted and greedy fit weights)")
         elif arms and isinstance(arm, str) and arm not in arms:
-            yield here, f"no arm {shorten(arm)}, allowed: {', '.join(arms)}.{nearest(arm, arms)}"
+            message = f"no arm {shorten(arm)}, allowed: {', '.join(arms)}.{nearest(arm, arms)}"
+            yield Fault(here, message, UNKNOWN_NAME)
     if not of:
-        yield (*place, "of"), "an empty list: name the arms that vote, or write all"
+        yield Fault((*place, "of"), "an empty list: name the arms that vote, or write all")
     if over == "arms" and len(of) == 1:
-        yield (*place, "of"), "one arm cannot vote: name two or more, or vote over replicates or folds"
+        yield Fault((*place, "of"), "one arm cannot vote: name two or more, or vote over replicates or folds")
 
 
 def _check_over(
@@ -136,13 +137,13 @@ def _check_over(
 ) -> Iterator[Fault]:
     over, by = fields.get("over", "arms"), fields.get("by", "soft")
     if over == "replicates" and replicates == 1:
-        yield (*place, "over"), "there is only one replicate: set replicates to 2 or more"
+        yield Fault((*place, "over"), "there is only one replicate: set replicates to 2 or more")
     if over == "folds" and folds is None:
-        yield (*place, "over"), "the study has no folds: set data.folds, or vote over arms or replicates"
+        yield Fault((*place, "over"), "the study has no folds: set data.folds, or vote over arms or replicates")
     if over in ("replicates", "folds") and by in ("weighted", "greedy"):
         label = find_vote(str(by)).label
         remedy = "vote by soft, logits or hard"
-        yield (
+        yield Fault(
             (*place, "by"),
             f"a {label} needs validation images that all its models share, but {over} have different ones: {remedy}",
         )

@@ -11,13 +11,13 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from bakeoff.catalog.choices import Lazily
-from bakeoff.errors import initials, nearest
+from bakeoff.errors import CONFLICT, INVALID_VALUE, MISSING_FIELD, UNKNOWN_FIELD, UNKNOWN_NAME, initials, nearest
 
 Path: TypeAlias = tuple[str | int, ...]
 """The path of a value in a tree of mappings and lists: keys and indices, outermost first."""
 
-UNKNOWN_FIELD = "extra_forbidden"
-MISSING_FIELD = "missing"
+EXTRA_FIELD = "extra_forbidden"
+MISSING_VALUE = "missing"
 
 MAX_SHOWN_CHARACTERS = 60
 
@@ -48,6 +48,29 @@ _ALLOWED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 }
 
 
+_CONTRADICTIONS = (
+    "data_source",
+    "design",
+    "disagreement",
+    "folds",
+    "halving",
+    "incompatible",
+    "own_validation",
+    "race",
+    "source",
+)
+_CODES: Mapping[str, str] = {
+    EXTRA_FIELD: UNKNOWN_FIELD,
+    MISSING_VALUE: MISSING_FIELD,
+    "unknown_name": UNKNOWN_NAME,
+    **dict.fromkeys(
+        ("incompatible", "data_source", "design", "race", "folds", "disagreement", "halving", "source"), CONFLICT
+    ),
+    "own_validation": CONFLICT,
+}
+"""By pydantic's type of an error; all other types are values that are not allowed."""
+
+
 def shorten(value: object) -> str:
     """Return a value on one short line, as in a study file."""
     if value is None:
@@ -74,14 +97,19 @@ def explain(error: ValidationError, model: type[BaseModel], given: object) -> It
         given: the validated tree of mappings, lists and plain values.
 
     Yields:
-        The field's path in `given`, a message, and pydantic's type of the error, such as `UNKNOWN_FIELD`.
+        The field's path in `given`, a message, and pydantic's type of the error, such as `EXTRA_FIELD`.
     """
     messages: dict[Path, list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
         messages.setdefault(_find_path(details, given), []).append(details)
     for path, found in messages.items():
         kind = found[0]["type"]
-        yield path, (_refuse_field(path, model, given) if kind == UNKNOWN_FIELD else _phrase(found)), kind
+        yield path, (_refuse_field(path, model, given) if kind == EXTRA_FIELD else _phrase(found)), kind
+
+
+def find_code(kind: str) -> str:
+    """Return the code of a kind of mistake, given pydantic's type of the error."""
+    return _CODES.get(kind, INVALID_VALUE)
 
 
 def _find_path(details: ErrorDetails, given: object) -> Path:
@@ -97,7 +125,7 @@ def _find_path(details: ErrorDetails, given: object) -> Path:
         elif key in children:
             path.append(key)
             node, tagged = children[key], False
-    if last in _list_children(node) or details["type"] == MISSING_FIELD:
+    if last in _list_children(node) or details["type"] == MISSING_VALUE:
         path.append(last)
     return tuple(path)
 
@@ -116,7 +144,7 @@ def _phrase(found: Sequence[ErrorDetails]) -> str:
     """Return one message for all errors of a value; if there are several, each is for one member of a union."""
     first = found[0]
     allowed = [_ALLOWED[details["type"]](details.get("ctx", {})) for details in found if details["type"] in _ALLOWED]
-    if first["type"] == MISSING_FIELD:
+    if first["type"] == MISSING_VALUE:
         return MISSING
     if not allowed:
         return str(first["msg"])

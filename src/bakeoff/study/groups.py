@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from bakeoff.errors import nearest
+from bakeoff.errors import UNKNOWN_NAME, nearest
 from bakeoff.study.axes import Fault
 from bakeoff.study.explain import shorten
 
@@ -23,7 +23,7 @@ def check_groups(given: object, arms: Sequence[str]) -> list[Fault]:
     if not isinstance(given, Mapping) or not given:
         return []
     if len(given) == 1:
-        return [(("groups",), "one group has nothing to be compared with: name a second one")]
+        return [Fault(("groups",), "one group has nothing to be compared with: name a second one")]
     faults: list[Fault] = []
     seen: dict[str, str] = {}
     for name, members in given.items():
@@ -31,10 +31,11 @@ def check_groups(given: object, arms: Sequence[str]) -> list[Fault]:
             place = ("groups", str(name))
             if arm not in arms:
                 shown = ", ".join(arms[:20]) + (", ..." if len(arms) > 20 else "")
-                faults.append((place, f"no arm {shorten(arm)}, allowed: {shown}.{nearest(str(arm), list(arms))}"))
+                message = f"no arm {shorten(arm)}, allowed: {shown}.{nearest(str(arm), list(arms))}"
+                faults.append(Fault(place, message, UNKNOWN_NAME))
             elif arm in seen:
-                faults.append((place, f"{arm!r} is in {seen[arm]!r} already: name it once"))
+                faults.append(Fault(place, f"{arm!r} is in {seen[arm]!r} already: name it once"))
             seen.setdefault(arm, str(name))
         if isinstance(members, list | tuple) and not members:
-            faults.append((("groups", str(name)), "an empty group: name at least one arm"))
+            faults.append(Fault(("groups", str(name)), "an empty group: name at least one arm"))
     return faults

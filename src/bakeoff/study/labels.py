@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from bakeoff.errors import UNCLEAR_NAME
 from bakeoff.study.axes import Fault, is_field_axis, make_label
 from bakeoff.study.explain import Path, shorten
 
@@ -51,7 +52,7 @@ def _check_axis(place: Path, axis: Mapping[str, Any]) -> Iterator[Fault]:
         other = seen.setdefault(_normalize(label), label)
         if other != label:
             message = f"{label!a} looks like {other!a}: make one of them a case with another name"
-            yield (*place, field, position), message
+            yield Fault((*place, field, position), message, UNCLEAR_NAME)
 
 
 def _check_name(place: Path, name: object) -> Iterator[Fault]:
@@ -60,14 +61,14 @@ def _check_name(place: Path, name: object) -> Iterator[Fault]:
     invisible = next((character for character in name if _is_invisible(character)), None)
     if invisible is not None:
         called = unicodedata.name(invisible, "a control character")
-        yield place, f"{shorten(name)} contains U+{ord(invisible):04X} ({called}), which is invisible: leave it out"
+        message = f"{shorten(name)} contains U+{ord(invisible):04X} ({called}), which is invisible: leave it out"
+        yield Fault(place, message, UNCLEAR_NAME)
     elif name != name.strip() or "  " in name:
-        yield place, f"{shorten(name)} has invisible blanks: remove those at its ends, and all but one inside"
+        message = f"{shorten(name)} has invisible blanks: remove those at its ends, and all but one inside"
+        yield Fault(place, message, UNCLEAR_NAME)
     elif name != unicodedata.normalize("NFC", name):
-        yield (
-            place,
-            f"{name!a} has accents as separate characters: write {unicodedata.normalize('NFC', name)!a}",
-        )
+        message = f"{name!a} has accents as separate characters: write {unicodedata.normalize('NFC', name)!a}"
+        yield Fault(place, message, UNCLEAR_NAME)
 
 
 def _is_invisible(character: str) -> bool:

@@ -14,11 +14,11 @@ from typing import Any, Literal, TypeAlias
 from pydantic import ValidationError
 
 from bakeoff.data.source import show_text
-from bakeoff.errors import Problem, StudyError, nearest
+from bakeoff.errors import STUDY_NOT_FOUND, UNREADABLE, Problem, StudyError, nearest
 from bakeoff.study.about import About, Quick
 from bakeoff.study.axes import Fault
 from bakeoff.study.document import MAX_CHARACTERS, read_document
-from bakeoff.study.explain import explain, join_path
+from bakeoff.study.explain import explain, find_code, join_path
 from bakeoff.study.override import make_quick, override
 from bakeoff.study.schema import Study
 from bakeoff.study.winner import FindWinners, find_winner
@@ -84,7 +84,10 @@ def _describe(path: Path, text: str, shown: str) -> ShownStudy:
             said[name] = None if given is None else model.model_validate(given)
         except ValidationError as error:
             found = explain(error, model, given)
-            problems += [Problem(document.locate((name, *at)), join_path((name, *at)), why) for at, why, _ in found]
+            problems += [
+                Problem(document.locate((name, *at)), join_path((name, *at)), why, find_code(kind))
+                for at, why, kind in found
+            ]
     if problems:
         raise StudyError(problems)
     return ShownStudy(
@@ -142,11 +145,11 @@ def load_study(
         used = {found.data.source.path for found in checked.combine().combinations}
     except StudyError as error:
         problems += error.problems
-    for given, (at, message) in (
+    for given, (at, message, code) in (
         () if find_missing is None else find_missing(fields, Path(os.path.abspath(path)).parent)
     ):
         if used is None or given in used:
-            problems.append(Problem(document.locate(at), join_path(at), message))
+            problems.append(Problem(document.locate(at), join_path(at), message, code))
     if problems:
         raise StudyError(_sort(problems))
     return checked if path in _list_shipped_files() else checked.with_folder(Path(os.path.abspath(path)).parent)
@@ -176,7 +179,7 @@ def find_study(study: str | Path) -> Path:
     for shipped in _list_shipped_files():
         if str(study) in (shipped.stem, shipped.name):
             return shipped
-    raise StudyError([Problem(show_text(study)[:MAX_SHOWN], "", _explain_absence(path))])
+    raise StudyError([Problem(show_text(study)[:MAX_SHOWN], "", _explain_absence(path), STUDY_NOT_FOUND)])
 
 
 def is_study_file(study: str | Path) -> bool:
@@ -219,13 +222,15 @@ def _read_text(path: Path, shown: str) -> str:
         with path.open("rb") as file:
             content = file.read(MAX_CHARACTERS + 1)
     except OSError as error:
-        raise StudyError([Problem(shown, "", f"cannot be read: {error.strerror}")]) from None
+        raise StudyError([Problem(shown, "", f"cannot be read: {error.strerror}", UNREADABLE)]) from None
     if len(content) > MAX_CHARACTERS:
-        raise StudyError([Problem(shown, "", f"too large: a study file has at most {MAX_CHARACTERS:,} bytes")])
+        raise StudyError(
+            [Problem(shown, "", f"too large: a study file has at most {MAX_CHARACTERS:,} bytes", UNREADABLE)]
+        )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise StudyError([Problem(shown, "", "not UTF-8 text: a study file is YAML")]) from None
+        raise StudyError([Problem(shown, "", "not UTF-8 text: a study file is YAML", UNREADABLE)]) from None
 
 
 def _make_name(stem: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bakeoff.data.locate import list_places
 from bakeoff.data.source import show_text
-from bakeoff.errors import nearest
+from bakeoff.errors import IMAGES_NOT_FOUND, nearest
 from bakeoff.study.axes import Fault
 from bakeoff.study.explain import Path as FieldPath
 
@@ -33,7 +33,8 @@ def find_missing_images(fields: Mapping[str, Any], folder: Path, data_dir: Path 
                 continue  # opening it reports the error
             searched = ", ".join(dict.fromkeys(show_text(place.parent.absolute()) for place in places))
             hint = nearest(Path(given).name, _list_names([place.parent for place in places]))
-            yield given, (path, f"no {kind} {show_text(given)!r} in {searched}.{hint}")
+            message = f"no {kind} {show_text(given)!r} in {searched}.{hint}"
+            yield given, Fault(path, message, IMAGES_NOT_FOUND)
 
 
 def _list_given(node: object, path: FieldPath, parts: tuple[str, ...]) -> Iterator[tuple[FieldPath, str, str]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.data.source import ORIGINS
-from bakeoff.errors import Problem, StudyError, nearest
+from bakeoff.errors import INVALID_OVERRIDE, Problem, StudyError, nearest
 from bakeoff.study.axes import TEMPLATE, is_field_axis, list_cases, make_label
 from bakeoff.study.document import MAX_LEVELS, Document, read_value
 from bakeoff.study.explain import Path, join_path, shorten
@@ -38,9 +38,11 @@ def override(document: Document, text: str) -> Document:
     path_text, separator, value_text = text.partition("=")
     if not separator or not path_text.strip():
         message = f"given {shorten(text)}, allowed PATH=VALUE, for example recipe.epochs=3"
-        raise StudyError([Problem(PLACE, "", message)])
+        raise StudyError([Problem(PLACE, "", message, INVALID_OVERRIDE)])
     if path_text.count(".") >= MAX_LEVELS:
-        raise StudyError([Problem(PLACE, "", f"{shorten(path_text)}: nested deeper than {MAX_LEVELS} levels")])
+        raise StudyError(
+            [Problem(PLACE, "", f"{shorten(path_text)}: nested deeper than {MAX_LEVELS} levels", INVALID_OVERRIDE)]
+        )
     return change(document, path_text.strip(), _read_value(path_text, value_text), PLACE)
 
 
@@ -84,7 +86,7 @@ def make_quick(document: Document, name: str) -> Document:
     changes = quick.get("changes") if isinstance(quick, Mapping) else None
     if not isinstance(changes, Mapping) or not changes:
         message = "this study has no quick version: add 'quick: {changes: {recipe.epochs: 1}}', or use --set"
-        raise StudyError([Problem("--quick", "", message)])
+        raise StudyError([Problem("--quick", "", message, INVALID_OVERRIDE)])
     problems: list[Problem] = []
     for path_text, value in changes.items():
         try:
@@ -100,7 +102,7 @@ def _read_value(path_text: str, value_text: str) -> Any:
     try:
         return read_value(value_text, PLACE)
     except StudyError as error:
-        raise StudyError([Problem(PLACE, path_text, problem.message) for problem in error.problems]) from None
+        raise StudyError([replace(problem, place=PLACE, field=path_text) for problem in error.problems]) from None
 
 
 def _resolve(node: Any, parts: list[str], at: Path, is_mapping: bool) -> Path:
@@ -140,7 +142,7 @@ def _name_case(axis: Mapping[str, Any], parts: list[str], at: Path, is_mapping: 
 
 
 def _refuse(at: Path, message: str) -> StudyError:
-    return StudyError([Problem(PLACE, join_path(at), message)])
+    return StudyError([Problem(PLACE, join_path(at), message, INVALID_OVERRIDE)])
 
 
 def _assign(fields: dict[str, Any], path: Path, value: Any) -> None:

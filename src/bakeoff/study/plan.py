@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from bakeoff.catalog.networks.outside import names_class
 from bakeoff.catalog.recipe import Recipe
-from bakeoff.errors import Problem, StudyError
+from bakeoff.errors import WINNER, Problem, StudyError
 from bakeoff.stats.metrics import FUNCTION_METRIC, METRICS, is_on_demand
 from bakeoff.stats.pairs import MIN_REPLICATES
 from bakeoff.study.about import About
@@ -196,7 +196,7 @@ def _combine(study: Study) -> Combined:
     winner, _ = read_from(study.recipe)
     if winner is not None and winner.found is None:
         message = f"the winner of study '{winner.study}' is looked up in a workspace: name it with --workspace"
-        raise StudyError([Problem("", "recipe.from", message)])
+        raise StudyError([Problem("", "recipe.from", message, WINNER)])
     return study.combine()
 
 

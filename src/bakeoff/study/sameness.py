@@ -10,7 +10,7 @@ from bakeoff.catalog.recipe import Recipe
 from bakeoff.catalog.sameness import resolve
 from bakeoff.catalog.shape import Shape
 from bakeoff.data.source import DataSource, show_text
-from bakeoff.errors import Problem, StudyError
+from bakeoff.errors import CONFLICT, Problem, StudyError
 from bakeoff.stats.measure import join_names
 from bakeoff.study.plan import Plan, PlannedTrial
 
@@ -85,7 +85,7 @@ def check_race(plan: Plan, facts: Mapping[DataSource, Facts]) -> None:
             f"all {len(plan.arms)} arms are the same training, so a race between them has nothing to decide: "
             "give them recipes that differ, or a fixed number of replicates (replicates: 3)"
         )
-        raise StudyError([Problem(place="", field="replicates", message=problem)])
+        raise StudyError([Problem(place="", field="replicates", message=problem, code=CONFLICT)])
 
 
 def describe_same_arms(plan: Plan, facts: Mapping[DataSource, Facts]) -> tuple[str, ...]:

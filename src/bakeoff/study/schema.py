@@ -23,7 +23,7 @@ from pydantic_core import PydanticCustomError
 
 from bakeoff.catalog.choices import Record
 from bakeoff.catalog.recipe import Recipe
-from bakeoff.errors import Problem, StudyError, nearest
+from bakeoff.errors import MISSING_FIELD, UNKNOWN_NAME, Problem, StudyError, nearest
 from bakeoff.stats.metrics import find_metric
 from bakeoff.study.about import About, Quick
 from bakeoff.study.axes import Fault
@@ -31,7 +31,7 @@ from bakeoff.study.chain import check_no_steps, check_steps
 from bakeoff.study.combine import Combination, Combined, combine
 from bakeoff.study.design import Design, read_design
 from bakeoff.study.ensembles import Ensembles, check_ensembles, name_ensemble_arms
-from bakeoff.study.explain import Path, explain, join_path, shorten
+from bakeoff.study.explain import Path, explain, find_code, join_path, shorten
 from bakeoff.study.groups import Groups, check_groups
 from bakeoff.study.labels import check_names
 from bakeoff.study.notebook import describe_study, write_rows
@@ -277,9 +277,10 @@ class Study(Record):
         try:
             study = handler(value)
         except ValidationError as error:
-            faults = [(path, _redirect(path, message)) for path, message, _ in explain(error, cls, value)]
-        found, memo = _find_faults(value, {path[0] for path, _ in faults if path})
-        faults += [*found, *([] if study is None else _check_expected(study, value))]
+            found = explain(error, cls, value)
+            faults = [Fault(path, _redirect(path, message), find_code(kind)) for path, message, kind in found]
+        others, memo = _find_faults(value, {fault.path[0] for fault in faults if fault.path})
+        faults += [*others, *([] if study is None else _check_expected(study, value))]
         if isinstance(value, Mapping) and not (info.context and info.context.get(RECORDED)):
             faults += check_names(value)
         if faults or study is None:
@@ -340,7 +341,7 @@ def _check_size(fields: Mapping[str, Any], combined: Combined, broken: set[str |
     replicates = replicates if isinstance(replicates, int) else 1
     num_trials = sum((found.data.folds or 1) * _count_repeats(found, replicates) for found in combined.combinations)
     if num_trials > MAX_TRIALS and "replicates" not in broken:
-        return [(("replicates",), f"{num_trials:,} trials, allowed {MAX_TRIALS:,}")]
+        return [Fault(("replicates",), f"{num_trials:,} trials, allowed {MAX_TRIALS:,}")]
     return []
 
 
@@ -354,11 +355,11 @@ def _count_repeats(found: Combination, replicates: int) -> int:
 
 def _check_choice(parts: Mapping[str, Any], design: Design) -> list[Fault]:
     if "search" in parts and not design.is_full:
-        return [(("design",), "a search proposes the arms: a design is of crossed axes, leave it out")]
+        return [Fault(("design",), "a search proposes the arms: a design is of crossed axes, leave it out")]
     if "search" in parts and parts.get("arms"):
-        return [(("search",), "arms and search are both given: a search proposes the arms, leave one out")]
+        return [Fault(("search",), "arms and search are both given: a search proposes the arms, leave one out")]
     if "search" not in parts and "arms" not in parts:
-        return [(("arms",), "missing: list the recipes under comparison, or add a search instead")]
+        return [Fault(("arms",), "missing: list the recipes under comparison, or add a search instead", MISSING_FIELD)]
     return []
 
 
@@ -367,12 +368,12 @@ def _check_search(fields: Mapping[str, Any], combined: Combined) -> list[Fault]:
     if not searches:
         return []
     if fields.get("search") is None:
-        return [(("blocks",), "a block changes search, but the study has none: add a search instead of arms")]
+        return [Fault(("blocks",), "a block changes search, but the study has none: add a search instead of arms")]
     faults: list[Fault] = []
     if not isinstance(fields.get("replicates", 1), int):
-        faults.append((("replicates",), "the finals of a search cannot be a race: give a number of replicates"))
+        faults.append(Fault(("replicates",), "the finals of a search cannot be a race: give a number of replicates"))
     if len({(search.name, list_finals(search)) for search in searches}) > 1:
-        faults.append((("blocks",), "search.name and search.baseline must be the same in all blocks"))
+        faults.append(Fault(("blocks",), "search.name and search.baseline must be the same in all blocks"))
     return faults
 
 
@@ -380,9 +381,9 @@ def _check_folds(fields: Mapping[str, Any], combined: Combined) -> list[Fault]:
     folds = {found.data.folds for found in combined.combinations}
     faults: list[Fault] = []
     if len(folds) > 1:
-        faults.append((("blocks",), "data.folds differs between blocks; it must be the same in all"))
+        faults.append(Fault(("blocks",), "data.folds differs between blocks; it must be the same in all"))
     if folds - {None} and not isinstance(fields.get("replicates", 1), int):
-        faults.append((("replicates",), "a race cannot use folds: give a number of replicates"))
+        faults.append(Fault(("replicates",), "a race cannot use folds: give a number of replicates"))
     return faults
 
 
@@ -393,7 +394,8 @@ def _check_baseline(fields: Mapping[str, Any], combined: Combined) -> list[Fault
     arms += name_ensemble_arms(fields.get("ensembles"))
     if not isinstance(against, str) or combined.faults or not combined.combinations or against in arms:
         return []
-    return [(("decide", "against"), f"no arm {shorten(against)}, allowed: {', '.join(arms)}.{nearest(against, arms)}")]
+    message = f"no arm {shorten(against)}, allowed: {', '.join(arms)}.{nearest(against, arms)}"
+    return [Fault(("decide", "against"), message, UNKNOWN_NAME)]
 
 
 def _check_groups(fields: Mapping[str, Any], combined: Combined) -> list[Fault]:
@@ -412,14 +414,14 @@ def _check_expected(study: Study, value: object) -> list[Fault]:
     given = value.get("expect") if isinstance(value, Mapping) else None
     if isinstance(given, Mapping) and isinstance(given.get("sd"), str) and not record.is_share:
         message = f"points are differences of shares, and {record.name} is none: give a number in its own unit"
-        faults.append((("expect", "sd"), message))
+        faults.append(Fault(("expect", "sd"), message))
     if record.is_share and expect.sd >= MAX_SD_OF_SHARE:
         message = f"given {expect.sd:g}, but {record.name} is a share, from 0 to 1: for {expect.sd:g} points write "
-        faults.append((("expect", "sd"), f"{message}{expect.sd / 100:g}, or '{expect.sd:g} points'"))
+        faults.append(Fault(("expect", "sd"), f"{message}{expect.sd / 100:g}, or '{expect.sd:g} points'"))
     for name in ("accuracy", "disagreement"):
         if getattr(expect, name) is not None and not record.counts_images:
             message = f"says nothing of {record.name}, by which arms are compared: leave it out"
-            faults.append((("expect", name), message))
+            faults.append(Fault(("expect", name), message))
     return faults
 
 
@@ -444,9 +446,9 @@ def _check_votes(fields: Mapping[str, Any], combined: Combined, broken: set[str 
     return [*votes, *check_steps(fields.get("decide"), make_plain(fields.get("arms") or []))]
 
 
-def _make_problems(faults: Sequence[tuple[Path, str]], locate: Locate) -> list[Problem]:
-    problems = [Problem(locate(path), join_path(path), message) for path, message in dict.fromkeys(faults)]
+def _make_problems(faults: Sequence[Fault], locate: Locate) -> list[Problem]:
+    problems = [Problem(locate(path), join_path(path), message, code) for path, message, code in dict.fromkeys(faults)]
     if len(problems) > MAX_PROBLEMS:
         rest = len(problems) - MAX_PROBLEMS
-        problems = [*problems[:MAX_PROBLEMS], Problem("", "", f"and {rest} more")]
+        problems = [*problems[:MAX_PROBLEMS], Problem("", "", f"and {rest} more", "")]
     return problems

@@ -8,8 +8,9 @@ from typing import Any, Literal, TypeAlias
 from pydantic import Field, JsonValue, ValidationError
 
 from bakeoff.catalog.choices import Record
+from bakeoff.errors import INVALID_VALUE
 from bakeoff.study.axes import Fault
-from bakeoff.study.explain import explain, shorten
+from bakeoff.study.explain import explain, find_code, shorten
 
 FROM = "from"
 FROM_PATH = ("recipe", FROM)
@@ -52,11 +53,12 @@ def read_from(recipe: Mapping[str, Any]) -> tuple[FromWinner | None, list[Fault]
         return None, []
     given = recipe[FROM]
     if not isinstance(given, Mapping):
-        return None, [(FROM_PATH, f"given {shorten(given)}, allowed {{study: NAME, winner: true}}")]
+        return None, [Fault(FROM_PATH, f"given {shorten(given)}, allowed {{study: NAME, winner: true}}", INVALID_VALUE)]
     try:
         return FromWinner.model_validate(given), []
     except ValidationError as error:
-        return None, [((*FROM_PATH, *path), message) for path, message, _ in explain(error, FromWinner, given)]
+        found = explain(error, FromWinner, given)
+        return None, [Fault((*FROM_PATH, *path), message, find_code(kind)) for path, message, kind in found]
 
 
 def find_winner(fields: Mapping[str, Any], find: FindWinners) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from bakeoff.driver.observer import BaseObserver, Conclusion
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import BakeoffError, MissingPackageError, TrackerError
 from bakeoff.ledger.read import open_reading
 from bakeoff.registry import bind
 from bakeoff.study.plan import Plan, PlannedTrial
@@ -24,7 +24,7 @@ from bakeoff.workspace import Folders
 _MOST_CHARACTERS = 200
 
 
-class LogError(BakeoffError):
+class LogError(TrackerError):
     """A study could not be logged to a tracker."""
 
 
@@ -207,7 +207,7 @@ def _make_logger(package: str, tracker: str, target: str) -> StudyLogger:
         BakeoffError: the package is not installed, or the target cannot be used.
     """
     if find_spec(package) is None:
-        raise BakeoffError(f'{package} is not installed: pip install "bakeoff[{package}]".')
+        raise MissingPackageError(f'{package} is not installed: pip install "bakeoff[{package}]".')
     return StudyLogger(package, bind(tracker)(target))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bakeoff.driver.observer import Conclusion
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import TrackerError
 from bakeoff.trackers.records import LoggedEnding, LoggedEpoch, LoggedStudy, LoggedTrial, Setting, Shown
 
 _SCHEMES = ("file", "sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks")
@@ -55,7 +55,7 @@ class MLflow:
         scheme = urlsplit(target).scheme.partition("+")[0]
         if scheme and scheme not in _SCHEMES:
             allowed = ", ".join(f"{each}:" for each in _SCHEMES)
-            raise BakeoffError(f"mlflow:{target}: MLflow has no such tracking URI. Allowed: a folder, {allowed}.")
+            raise TrackerError(f"mlflow:{target}: MLflow has no such tracking URI. Allowed: a folder, {allowed}.")
         self._uri = target if scheme else Path(target).absolute().as_uri()
         self._client: Any = None
         self._entities: Any = None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.driver.observer import Conclusion
-from bakeoff.errors import WorkspaceError
+from bakeoff.errors import TrackerError
 from bakeoff.trackers.records import LoggedEnding, LoggedEpoch, LoggedStudy, LoggedTrial, Shown
 
 _EVENTS = "events.out.tfevents."
@@ -41,11 +41,11 @@ class TensorBoard:
         try:
             self._root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise WorkspaceError(
+            raise TrackerError(
                 f"tensorboard:{target}: this folder cannot be written ({error.strerror or error}). Choose another."
             ) from error
         if not os.access(self._root, os.W_OK):
-            raise WorkspaceError(f"tensorboard:{target}: this folder cannot be written. Choose another.")
+            raise TrackerError(f"tensorboard:{target}: this folder cannot be written. Choose another.")
 
     def open(self, study: LoggedStudy) -> None:
         """Choose the study's folder."""

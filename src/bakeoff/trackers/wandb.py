@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bakeoff.driver.observer import Conclusion
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import TrackerError
 from bakeoff.trackers.records import LoggedEnding, LoggedEpoch, LoggedStudy, LoggedTrial, Shown
 
 _MOST_OPEN = 32
@@ -88,7 +88,7 @@ class Trackio(_RunTracker):
 
     def __init__(self, target: str) -> None:
         if not re.fullmatch(r"[\w .-]{1,100}", target) or not target.strip(" ."):
-            raise BakeoffError(f"trackio:{target}: name a project by letters, digits, spaces and . _ - only.")
+            raise TrackerError(f"trackio:{target}: name a project by letters, digits, spaces and . _ - only.")
         super().__init__(target)
         self._trackio: Any = None
         self._last_steps: dict[str, int] = {}
@@ -168,7 +168,7 @@ class WandB(_RunTracker):
     def __init__(self, target: str) -> None:
         entity, _, project = target.rpartition("/")
         if not re.fullmatch(r"[^/\\#?%:]{1,128}", project) or "/" in entity:
-            raise BakeoffError(f"wandb:{target}: write PROJECT or ENTITY/PROJECT, without / \\ # ? % and : in names.")
+            raise TrackerError(f"wandb:{target}: write PROJECT or ENTITY/PROJECT, without / \\ # ? % and : in names.")
         super().__init__(project)
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         os.environ.setdefault("WANDB_SILENT", "true")
@@ -178,7 +178,7 @@ class WandB(_RunTracker):
         self._folder = Path(settings.wandb_dir)
         self.is_live = settings.mode in (None, "online", "shared")
         if self.is_live and not self._wandb.login(prompt=False, verify=False):
-            raise BakeoffError(f"wandb:{target}: no API key. Run `wandb login`, or set WANDB_MODE=offline.")
+            raise TrackerError(f"wandb:{target}: no API key. Run `wandb login`, or set WANDB_MODE=offline.")
 
     def open_trial(self, trial: LoggedTrial, ending: LoggedEnding | None) -> Shown:
         """Begin or continue the run with this id."""

@@ -20,7 +20,7 @@ from bakeoff.catalog.networks.named import (
     expand,
 )
 from bakeoff.catalog.networks.outside import OUTSIDE_NAMES, TORCHVISION_NAMES
-from bakeoff.errors import NetworkError
+from bakeoff.errors import NetworkError, UnknownNetworkError
 
 CHOICE: TypeAdapter[Any] = TypeAdapter(NetworkChoice)
 NAMED = [record for record in NETWORKS if record.name != "layers"]
@@ -142,7 +142,7 @@ def test_the_registry_agrees_with_the_union() -> None:
     assert tuple(record.settings.model_fields["name"].default for record in NETWORKS) == NETWORKS.names
     assert NETWORKS.find("modnet2").settings is ModNet2
     with pytest.raises(NetworkError, match=r"'modnet3'.* lenet, .* 'modnet"):
-        NETWORKS.find("modnet3", NetworkError)
+        NETWORKS.find("modnet3", UnknownNetworkError)
 
 
 class TestLayersSpelledOut:

@@ -33,7 +33,7 @@ from bakeoff.catalog.augmentation.steps import (
 from bakeoff.catalog.augmentation.values import StatisticsName
 from bakeoff.catalog.choices import RegistryEntry, choose_from
 from bakeoff.catalog.networks.shapes import Shape, format_shape
-from bakeoff.errors import NetworkError
+from bakeoff.errors import NetworkError, NetworkFitError
 from bakeoff.registry import Implementation, Registry
 
 AnyAugmentation: TypeAlias = AugmentationStep
@@ -226,5 +226,5 @@ def trace_augmentation(choices: Sequence[AnyAugmentation], shape_HWC: Shape) -> 
             shape = choice.resulting_shape(shape)
         except NetworkError as error:
             title = f"augmentation step {number} ({choice.name}) on {format_shape(shape)} images"
-            raise NetworkError(f"{title}: {error}.") from None
+            raise NetworkFitError(f"{title}: {error}.") from None
     return shape

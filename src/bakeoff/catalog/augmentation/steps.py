@@ -29,7 +29,7 @@ from bakeoff.catalog.augmentation.values import (
 )
 from bakeoff.catalog.choices import Record
 from bakeoff.catalog.networks.shapes import Shape, format_shape
-from bakeoff.errors import NetworkError
+from bakeoff.errors import NetworkFitError
 
 _SIZE = "Size of the result, in pixels: [height, width], or one number for a square."
 _FILL = "How the outside is filled: zero (black), edge (the nearest pixel) or reflect (the mirror image)."
@@ -316,13 +316,13 @@ class Normalize(AugmentationStep):
         """Return the shape of an image after this step."""
         for values in (self.mean, self.sd):
             if values == "imagenet" and shape_HWC[2] not in (1, 3):
-                raise NetworkError("ImageNet's statistics have three channels: give one number per channel")
+                raise NetworkFitError("ImageNet's statistics have three channels: give one number per channel")
             if (
                 not isinstance(values, str)
                 and len(values) not in (1, shape_HWC[2])
                 and not self._repeats_grey(shape_HWC)
             ):
-                raise NetworkError(
+                raise NetworkFitError(
                     f"has {len(values)} numbers for {shape_HWC[2]} channels: give one per channel, or one for all"
                 )
         return (*shape_HWC[:2], 3) if self._repeats_grey(shape_HWC) else shape_HWC
@@ -347,16 +347,16 @@ def _pad_shape(shape_HWC: Shape, amount: int, fill: Fill) -> Shape:
 def _crop_shape(shape_HWC: Shape, size: tuple[int, int], remedy: str) -> Shape:
     height, width, channels = shape_HWC
     if size[0] > height or size[1] > width:
-        raise NetworkError(f"{format_shape(size)} is larger than its input image, {height}x{width}: {remedy}")
+        raise NetworkFitError(f"{format_shape(size)} is larger than its input image, {height}x{width}: {remedy}")
     return *size, channels
 
 
 def _check_mirror(shape_HWC: Shape, reach: int, remedy: str) -> None:
     if reach >= min(shape_HWC[:2]):
         sides = format_shape(shape_HWC[:2])
-        raise NetworkError(f"reflecting {reach} pixels needs an image larger than {sides}: {remedy}")
+        raise NetworkFitError(f"reflecting {reach} pixels needs an image larger than {sides}: {remedy}")
 
 
 def _check_colour(shape_HWC: Shape) -> None:
     if shape_HWC[2] not in (1, 3):
-        raise NetworkError(f"needs grey or colour images, but these have {shape_HWC[2]} channels: leave it out")
+        raise NetworkFitError(f"needs grey or colour images, but these have {shape_HWC[2]} channels: leave it out")

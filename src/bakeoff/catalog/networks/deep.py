@@ -21,7 +21,7 @@ from bakeoff.catalog.networks.layers import (
     Residual,
 )
 from bakeoff.catalog.networks.settings import LayerNetwork
-from bakeoff.errors import NetworkError
+from bakeoff.errors import NetworkFitError
 
 Width = Annotated[float, Field(strict=True, gt=0, le=16, allow_inf_nan=False)]
 """A factor on a network's filters, above 0 up to 16."""
@@ -42,7 +42,7 @@ def scale_filters(filters: Sequence[int], width: float) -> tuple[int, ...]:
     """
     scaled = tuple(max(1, round(count * width)) for count in filters)
     if max(scaled) > MAX_COUNT:
-        raise NetworkError(
+        raise NetworkFitError(
             f"{max(filters):,} filters times a width of {width:g} exceed the maximum of {MAX_COUNT:,} per layer: "
             "lower one of them."
         )
@@ -172,11 +172,11 @@ class ResNet(LayerNetwork):
             NetworkError: stages and filters do not match, or there are more than 1,000 blocks.
         """
         if len(self.blocks) != len(self.filters):
-            raise NetworkError(
+            raise NetworkFitError(
                 f"blocks has {len(self.blocks)} stages, but filters has {len(self.filters)}: give both the same number."
             )
         if sum(self.blocks) > _MOST_BLOCKS:
-            raise NetworkError(f"{sum(self.blocks):,} blocks, allowed {_MOST_BLOCKS:,}.")
+            raise NetworkFitError(f"{sum(self.blocks):,} blocks, allowed {_MOST_BLOCKS:,}.")
         stages = scale_filters(self.filters, self.width)
         layers: list[AnyLayer] = [*_convolve(stages[0], 3, self.activation, batch_norm=True)]
         for stage, (filters, num_blocks) in enumerate(zip(stages, self.blocks, strict=True)):

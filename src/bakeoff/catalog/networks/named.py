@@ -15,7 +15,7 @@ from bakeoff.catalog.networks.layers import AnyLayer
 from bakeoff.catalog.networks.outside import OUTSIDE_NAMES, OutsideName, OutsideNetwork, check_outside_name, is_outside
 from bakeoff.catalog.networks.settings import LayerNetwork, NetworkSettings
 from bakeoff.catalog.networks.shapes import Shape
-from bakeoff.errors import NetworkError
+from bakeoff.errors import NetworkFitError
 from bakeoff.registry import Registry
 
 __all__ = [
@@ -133,5 +133,5 @@ def expand(network: AnyNetwork, image_shape_HWC: Shape, num_classes: int) -> tup
         NetworkError: a layer does not fit its input, or the network is not made of layer records.
     """
     if network.has_module:
-        raise NetworkError(f"{network.name} is a module of another library and cannot be expanded to layers")
+        raise NetworkFitError(f"{network.name} is a module of another library and cannot be expanded to layers")
     return network.list_layers(image_shape_HWC, num_classes)

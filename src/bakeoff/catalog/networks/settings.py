@@ -11,7 +11,7 @@ from typing import ClassVar
 from bakeoff.catalog.choices import Record
 from bakeoff.catalog.networks.layers import AnyLayer, Dense
 from bakeoff.catalog.networks.shapes import Shape, format_shape, trace
-from bakeoff.errors import NetworkError
+from bakeoff.errors import NetworkError, NetworkFitError
 from bakeoff.registry import Implementation
 
 
@@ -68,5 +68,5 @@ class LayerNetwork(NetworkSettings):
             layers = (*self.expand(num_classes), Dense(units=num_classes))
             trace(layers, image_shape_HWC)
         except NetworkError as error:
-            raise NetworkError(f"{self.name} on {format_shape(image_shape_HWC)} images: {error}") from None
+            raise NetworkFitError(f"{self.name} on {format_shape(image_shape_HWC)} images: {error}") from None
         return layers

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from bakeoff.catalog.choices import Padding
 from bakeoff.catalog.networks.layers import AnyLayer, BatchNorm, Conv, Dense, GlobalPool, Pool, Residual, Whiten
-from bakeoff.errors import NetworkError
+from bakeoff.errors import NetworkError, NetworkFitError
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -122,7 +122,7 @@ def _trace_whiten(number: str, layer: Whiten, shape: Shape) -> LayerShape:
     title = f"layer {number} (whiten, kernel {layer.kernel})"
     height, width, channels = _require_image(title, shape)
     if number != "1":
-        raise NetworkError(f"{title} whitens the input images: make it the first layer.")
+        raise NetworkFitError(f"{title} whitens the input images: make it the first layer.")
     if layer.kernel > min(height, width):
         raise _refuse(title, shape, f"make its kernel at most {min(height, width)}")
     rows, columns = (_count_steps(size, layer.kernel, 1, "valid") for size in (height, width))
@@ -149,13 +149,13 @@ def _trace_residual(number: str, layer: Residual, shape: Shape) -> LayerShape:
 def _trace_shortcut(number: str, shape: Shape, result: Shape) -> tuple[LayerShape, ...]:
     title = f"layer {number} (residual)"
     if len(shape) != 3 or len(result) != 3:
-        raise NetworkError(
+        raise NetworkFitError(
             f"{title} turns its {format_shape(shape)} input into {format_shape(result)} and cannot add the two: "
             "only images may change their shape; give its last layer the input's shape."
         )
     stride = find_shortcut_stride((shape[0], shape[1]), (result[0], result[1]))
     if stride is None:
-        raise NetworkError(
+        raise NetworkFitError(
             f"{title} turns its {format_shape(shape)} input into {format_shape(result)}, and no stride of a shortcut "
             "does that: set padding: same in its layers."
         )
@@ -197,7 +197,7 @@ def _count_steps(size: int, window: int, stride: int, padding: Padding) -> int:
 
 def _require_image(title: str, shape: Shape) -> tuple[int, int, int]:
     if len(shape) != 3:
-        raise NetworkError(
+        raise NetworkFitError(
             f"{title} needs rows and columns, but a dense layer before it left {shape[0]} plain numbers: "
             "move it before the first dense layer."
         )
@@ -206,4 +206,4 @@ def _require_image(title: str, shape: Shape) -> tuple[int, int, int]:
 
 
 def _refuse(title: str, shape: Shape, remedy: str) -> NetworkError:
-    return NetworkError(f"{title} does not fit its {format_shape(shape)} input: {remedy}.")
+    return NetworkFitError(f"{title} does not fit its {format_shape(shape)} input: {remedy}.")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bakeoff.catalog.networks.code_files import read_code
-from bakeoff.errors import NetworkError
+from bakeoff.errors import UserCodeError
 
 _LOADED: dict[str, str | None] = {}
 """Hashes of the modules imported for user classes in this process, at the time of import."""
@@ -35,14 +35,14 @@ def load_class(name: str) -> Callable[[], Any]:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         missing = "" if error.name == module_name else f" ({error})"
-        raise NetworkError(
+        raise UserCodeError(
             f"{name}: there is no module {module_name}{missing}: start bakeoff in its folder, or install it."
         ) from error
     except Exception as error:  # any exception of the user's code becomes a one-line error
-        raise NetworkError(f"{name}: importing {module_name} failed: {type(error).__name__}: {error}") from error
+        raise UserCodeError(f"{name}: importing {module_name} failed: {type(error).__name__}: {error}") from error
     found: object = getattr(module, class_name, None)
     if not callable(found):
-        raise NetworkError(f"{name}: {module_name} has no {class_name}.")
+        raise UserCodeError(f"{name}: {module_name} has no {class_name}.")
     return found
 
 
@@ -75,7 +75,7 @@ def check_loaded(name: str, expected: str | None) -> None:
     """
     load_class(name)
     if expected is not None and _LOADED[name.partition(":")[0]] != expected:
-        raise NetworkError(
+        raise UserCodeError(
             f"{name}: the code differs from that at the start of the run: it has been changed, or a different "
             "module of this name comes first on this worker's path. Run the study again."
         )

@@ -14,7 +14,7 @@ from bakeoff.data.audit.audits import Audit
 from bakeoff.data.grouping import unite
 from bakeoff.data.listing import Listing, Part, format_paths
 from bakeoff.data.source import DuplicatesPolicy, show_text
-from bakeoff.errors import DataError
+from bakeoff.errors import DuplicateImagesError
 
 _ORDER: Mapping[Part, int] = {"test": 0, "validation": 1, "train": 2}
 """Of an image in several splits, the one in the earlier split of these is kept."""
@@ -94,7 +94,7 @@ def refuse_contradictions(audit: Audit, is_chosen: npt.NDArray[np.bool_]) -> Non
     if found:
         one, other = found[0]
         more = f" and {len(found) - 1:,} more such images" if len(found) > 1 else ""
-        raise DataError(
+        raise DuplicateImagesError(
             f"{show_text(audit.where)}: {show_text(audit.names[one])} ('{audit.classes[one]}') and "
             f"{show_text(audit.names[other])} ('{audit.classes[other]}') are the same image in two classes{more}. "
             f"Correct the labels or remove these images; duplicates: allow uses them as they are."
@@ -110,7 +110,7 @@ def refuse_copies(audit: Audit, is_copy: npt.NDArray[np.bool_], is_chosen: npt.N
     is_training = np.array([part == "train" for part in audit.parts], dtype=np.bool_) & is_chosen
     num_copies, num_training = int((is_copy & is_training).sum()), int(is_training.sum())
     if num_copies and 2 * num_copies >= num_training:
-        raise DataError(
+        raise DuplicateImagesError(
             f"{show_text(audit.where)}: {num_copies:,} of {num_training:,} training images are copies of images in "
             f"{_name_culprit(audit)}. Remove the copies from one of the two; duplicates: allow uses them as they are."
         )
@@ -133,7 +133,7 @@ def _refuse_empty(audit: Audit, left_out: npt.NDArray[np.bool_], is_chosen: npt.
     before, after = count(np.flatnonzero(is_chosen)), count(np.flatnonzero(is_chosen & ~left_out))
     for name, number in before.items():
         if number >= 2 > after[name]:
-            raise DataError(
+            raise DuplicateImagesError(
                 f"{show_text(audit.where)}: without duplicates, class '{name}' has {after[name]} of its {number:,} "
                 f"training images. Remove the copies of its test images, add images, or leave it out with classes; "
                 f"duplicates: allow uses it as it is."

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bakeoff.data.corruptions import blur, digital, noise, weather
 from bakeoff.data.corruptions.constants import SEVERITIES, find_constants
-from bakeoff.errors import BakeoffError, nearest
+from bakeoff.errors import OptionError, UnknownNameError, nearest
 
 VERSION = 1
 """Of this arithmetic; stored predictions of another version are not used."""
@@ -64,7 +64,9 @@ def check_corruptions(names: Sequence[str]) -> tuple[str, ...]:
         if name not in CORRUPTIONS:
             frost = " Frost needs photographs of frost that cannot be shipped." if name == "frost" else ""
             allowed = ", ".join(CORRUPTIONS)
-            raise BakeoffError(f"unknown corruption '{name}'.{frost} Allowed: {allowed}.{nearest(name, CORRUPTIONS)}")
+            raise UnknownNameError(
+                f"unknown corruption '{name}'.{frost} Allowed: {allowed}.{nearest(name, CORRUPTIONS)}"
+            )
     return tuple(name for name in CORRUPTIONS if name in names or not names)
 
 
@@ -76,9 +78,9 @@ def list_conditions(corruptions: Sequence[str] = (), severities: Sequence[int] =
     """
     for severity in severities:
         if severity not in SEVERITIES:
-            raise BakeoffError(f"severity {severity} does not exist: give some of {', '.join(map(str, SEVERITIES))}.")
+            raise OptionError(f"severity {severity} does not exist: give some of {', '.join(map(str, SEVERITIES))}.")
     if not severities:
-        raise BakeoffError(f"no severity is given: give some of {', '.join(map(str, SEVERITIES))}.")
+        raise OptionError(f"no severity is given: give some of {', '.join(map(str, SEVERITIES))}.")
     names = check_corruptions(corruptions)
     return tuple(Condition(name, severity) for name in names for severity in sorted(set(severities)))
 

@@ -19,7 +19,7 @@ from bakeoff.deploy.export.refit import refit
 from bakeoff.deploy.photos import Pixels
 from bakeoff.deploy.records import find_record
 from bakeoff.deploy.votes import Vote
-from bakeoff.errors import WorkspaceError, nearest
+from bakeoff.errors import UnknownPartError, UnwritableError, nearest
 from bakeoff.ledger.given import find_given_study
 from bakeoff.ledger.read import open_reading
 from bakeoff.report.document import Sources
@@ -99,7 +99,7 @@ def export_study(
     """
     for name in formats:
         if name not in FORMATS:
-            raise WorkspaceError(f"No format '{name}'. There are: {', '.join(FORMATS)}.{nearest(name, FORMATS)}")
+            raise UnknownPartError(f"No format '{name}'. There are: {', '.join(FORMATS)}.{nearest(name, FORMATS)}")
     folders = Folders(check_workspace(workspace))
     with open_reading(folders) as connection:
         identity = find_given_study(connection, study)
@@ -225,7 +225,7 @@ def _read_earlier(folder: Path, trial_id: str, temperature: float) -> dict[str, 
             return {check["file"]: check for check in found["checks"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
-    raise WorkspaceError(
+    raise UnwritableError(
         f"{folder} holds something else than an export of this model (--calibrate included): name another with --out."
     )
 

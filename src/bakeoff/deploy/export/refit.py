@@ -15,7 +15,7 @@ from bakeoff.catalog.schedules import Plateau
 from bakeoff.driver.devices import CPU_DEVICE
 from bakeoff.driver.executors.base import TaskLost
 from bakeoff.driver.executors.local import LocalExecutor
-from bakeoff.errors import WorkspaceError
+from bakeoff.errors import RefitError
 from bakeoff.messages import CohortTask, DataView, Member, TaskDone, TrialFailed
 from bakeoff.report.document import Sources
 from bakeoff.report.winner import Winner
@@ -69,7 +69,7 @@ def refit(record: ModelRecord, winner: Winner, sources: Sources) -> ModelRecord:
 
 def _fix_epochs(recipe: Recipe, winner: Winner, sources: Sources) -> tuple[Recipe, int]:
     if isinstance(recipe.schedule, Plateau):
-        raise WorkspaceError(
+        raise RefitError(
             f"{winner.arm} lowers its learning rate by validation scores (plateau), and a refit has no validation "
             "images: export it without --refit."
         )
@@ -80,7 +80,7 @@ def _fix_epochs(recipe: Recipe, winner: Winner, sources: Sources) -> tuple[Recip
         return Recipe.model_validate(fields), num_epochs
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
-        raise WorkspaceError(
+        raise RefitError(
             f"{winner.arm} cannot be trained for {num_epochs} epochs, the median best epoch: {reason}."
         ) from None
 
@@ -92,7 +92,7 @@ def _train(task: CohortTask, workspace: Path, data_dir: Path | None) -> None:
         while True:
             for report in executor.poll(_POLL_SECONDS):
                 if isinstance(report, TrialFailed | TaskLost):
-                    raise WorkspaceError(f"The training on all images failed: {report.reason}.")
+                    raise RefitError(f"The training on all images failed: {report.reason}.")
                 if isinstance(report, TaskDone):
                     return
     finally:

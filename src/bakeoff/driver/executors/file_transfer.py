@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from bakeoff.catalog.transfer import FileWeights, TrialWeights
-from bakeoff.errors import WorkspaceError
+from bakeoff.errors import WorkerError
 from bakeoff.messages import CohortTask, FinalTestTask, Member, Task
 from bakeoff.workspace import Folders, read_whole, write_whole
 
@@ -67,7 +67,7 @@ def _write(content: bytes, path: Path) -> None:
 def _confine(name: str) -> Path:
     path = PurePosixPath(name)
     if path.is_absolute() or not path.parts or ".." in path.parts or "\\" in name or ":" in name:
-        raise WorkspaceError(f"a worker sent a file for '{name}', which is outside the workspace; it was rejected.")
+        raise WorkerError(f"a worker sent a file for '{name}', which is outside the workspace; it was rejected.")
     return Path(*path.parts)
 
 

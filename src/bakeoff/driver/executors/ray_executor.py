@@ -22,7 +22,7 @@ from bakeoff.driver.executors.base import Report, Started, TaskLost
 from bakeoff.driver.executors.file_transfer import pack_inputs, unpack
 from bakeoff.driver.executors.local import WORKER_ENVIRONMENT
 from bakeoff.driver.machine import describe_versions, format_machine
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import ClusterError, MissingPackageError
 from bakeoff.messages import ENGINE_VERSION, CohortTask, FeaturesTask, FinalTestTask, Task, TaskDone, task_id
 from bakeoff.workspace import Folders, read_whole
 
@@ -238,7 +238,7 @@ class RayExecutor:
         wrong = [name for name in ("bakeoff", "torch") if facts["machine"][name] != own[name]]
         if wrong or facts["engine"] != ENGINE_VERSION:
             name = (wrong or ["bakeoff"])[0]
-            raise BakeoffError(
+            raise ClusterError(
                 f"node {facts['node']} has {name} {facts['machine'][name]}, this machine {own[name]}: results would "
                 "depend on the node. Install the same versions on every node."
             )
@@ -265,7 +265,7 @@ def _import_ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise BakeoffError("--executor ray needs Ray. Install it: pip install 'bakeoff[ray]'") from error
+        raise MissingPackageError("--executor ray needs Ray. Install it: pip install 'bakeoff[ray]'") from error
     return ray
 
 
@@ -278,14 +278,14 @@ def _connect(ray: Any, address: str | None) -> bool:
         ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [""])[0]
-        raise BakeoffError(f"no Ray cluster at {address or 'this machine'}: {reason}") from error
+        raise ClusterError(f"no Ray cluster at {address or 'this machine'}: {reason}") from error
     return True
 
 
 def _check_address(address: str | None) -> None:
     """Raise BakeoffError if nothing listens at an address: Ray itself takes minutes and prints many lines."""
     if address is not None and address.startswith("ray://"):
-        raise BakeoffError(
+        raise ClusterError(
             f"--address {address}: Ray Client cannot stream workers' reports. Start bakeoff on a machine "
             "of the cluster, with --address auto."
         )
@@ -295,4 +295,4 @@ def _check_address(address: str | None) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
-        raise BakeoffError(f"no Ray cluster at {address}: {getattr(error, 'strerror', None) or error}.") from error
+        raise ClusterError(f"no Ray cluster at {address}: {getattr(error, 'strerror', None) or error}.") from error

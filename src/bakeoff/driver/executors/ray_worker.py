@@ -20,7 +20,7 @@ from bakeoff.data.source import DataSource
 from bakeoff.driver.executors.base import Report
 from bakeoff.driver.executors.file_transfer import Outbox, Parcel, unpack
 from bakeoff.driver.machine import describe_hardware, describe_versions
-from bakeoff.errors import DataError
+from bakeoff.errors import ImagesChangedError
 from bakeoff.messages import ENGINE_VERSION, Task
 
 Batch = tuple[Parcel, tuple[Report, ...]]
@@ -53,7 +53,7 @@ class PlacedOpener:
 
 def _take(refs: Mapping[DataSource, Any], source: DataSource) -> Images:
     if source not in refs:
-        raise DataError(f"{source.label}: these images were not sent to the worker. Run the study again.")
+        raise ImagesChangedError(f"{source.label}: these images were not sent to the worker. Run the study again.")
     images: Images = ray.get(refs[source])  # the arrays stay in the node's read-only shared memory
     return images
 

@@ -19,7 +19,7 @@ from bakeoff.data.cache import Images
 from bakeoff.data.opener import DiskOpener, Opener
 from bakeoff.driver.executors.base import Report, TaskLost
 from bakeoff.driver.executors.channel import BROKEN, receive, send, take_over
-from bakeoff.errors import BakeoffError, DataError, StorageError
+from bakeoff.errors import BakeoffError, ImagesChangedError, StorageError
 from bakeoff.messages import (
     CheckTask,
     DataView,
@@ -165,7 +165,9 @@ def _dispatch(task: Task, workspace: Path, opener: Opener, send: Callable[[Repor
 def _open(view: DataView, opener: Opener) -> Images:
     images = opener.training(view.source)
     if images.fingerprint != view.fingerprint:
-        raise DataError(f"{view.source.label}: the images changed while the study was running. Run the study again.")
+        raise ImagesChangedError(
+            f"{view.source.label}: the images changed while the study was running. Run the study again."
+        )
     return images
 
 

@@ -25,7 +25,7 @@ Plan = dict[str, Any]
 _PAD_MODES = {"zero": "constant", "edge": "replicate", "reflect": "reflect"}
 
 
-class ExportError(BakeoffError):
+class ExportError(BakeoffError, code="BK802"):
     """A model cannot be exported in a format; names what is in the way."""
 
 

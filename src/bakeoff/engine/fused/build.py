@@ -32,7 +32,7 @@ from bakeoff.catalog.networks.whitening import whitening_filters
 from bakeoff.engine.fused.draws import Randomness, ReplicateDraws, SharedDraws
 from bakeoff.engine.fused.flow import Flow
 from bakeoff.engine.fused.kernels import cast
-from bakeoff.errors import NetworkError
+from bakeoff.errors import NetworkFitError
 
 _MONOTONE = ("relu", "tanh", "sigmoid", "elu", "leaky_relu")
 """Monotone activations: they commute with the maximum, so they can be applied after a max pooling."""
@@ -164,7 +164,7 @@ class FusedNetwork:
         in_turn: bool = False,
     ) -> None:
         if len({fusion_key(layers) for layers in member_layers}) != 1:
-            raise NetworkError("these networks differ in more than their dropout rates and cannot be fused")
+            raise NetworkFitError("these networks differ in more than their dropout rates and cannot be fused")
         self.layers = tuple(member_layers[0])
         self.num_members = len(states)
         self.dtype = dtype

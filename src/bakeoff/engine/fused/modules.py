@@ -19,7 +19,7 @@ from bakeoff.catalog.networks.shapes import format_shape
 from bakeoff.catalog.networks.user_code import load_class
 from bakeoff.engine.fused.build import State
 from bakeoff.engine.fused.vision import import_timm, import_torchvision
-from bakeoff.errors import NetworkError, nearest
+from bakeoff.errors import NetworkError, NetworkFitError, UnknownNetworkError, UserCodeError, nearest
 from bakeoff.registry import bind
 
 _BODY_STREAM = 1_000_008
@@ -197,7 +197,7 @@ def build_timm(network: NetworkSettings) -> Body:
         model = timm.create_model(name, pretrained=False, num_classes=0)
     except RuntimeError as error:
         hint = nearest(name.partition(".")[0], timm.list_models())
-        raise NetworkError(f"timm cannot make {name}: {error}.{hint}") from error
+        raise UnknownNetworkError(f"timm cannot make {name}: {error}.{hint}") from error
     config = model.pretrained_cfg
     exact = tuple(config["input_size"][1:]) if config.get("fixed_input_size") else None
     return Body(model, least_size=find_outside(network.name).least_size, exact_size=exact)
@@ -210,9 +210,9 @@ def build_user(network: NetworkSettings) -> Body:
     except NetworkError:
         raise
     except Exception as error:  # any exception of the user's code becomes a one-line error
-        raise NetworkError(f"{network.name}: calling it without arguments failed: {_say(error)}.") from error
+        raise UserCodeError(f"{network.name}: calling it without arguments failed: {_say(error)}.") from error
     if not isinstance(model, nn.Module):
-        raise NetworkError(f"{network.name} is not a torch module: derive the class from torch.nn.Module.")
+        raise UserCodeError(f"{network.name} is not a torch module: derive the class from torch.nn.Module.")
     return Body(model, repeat_grey=False, unknown=True)
 
 
@@ -220,7 +220,7 @@ def _measure(network: NetworkSettings, body: Body, image_shape_HWC: Shape) -> No
     """Determine an unknown number of features by a forward pass of two black images."""
     height, width, channels = image_shape_HWC
     if body.repeat_grey and channels not in (1, 3):
-        raise NetworkError(f"{network.name} accepts grey or colour images, not {channels} channels.")
+        raise NetworkFitError(f"{network.name} accepts grey or colour images, not {channels} channels.")
     if body.num_features:
         return
     images_NCHW = torch.zeros(2, channels, height, width)
@@ -230,7 +230,7 @@ def _measure(network: NetworkSettings, body: Body, image_shape_HWC: Shape) -> No
         body.repeat_grey = True
         failure = _try(body, images_NCHW) and failure
     if failure is not None:
-        raise NetworkError(f"{network.name} does not accept {format_shape(image_shape_HWC)} images: {failure}.")
+        raise NetworkFitError(f"{network.name} does not accept {format_shape(image_shape_HWC)} images: {failure}.")
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import torch
 
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import BakeoffError, MissingPackageError
 
 _MISSING_OPERATOR = re.compile(r"operator torchvision::(\w+) does not exist")
 
@@ -37,7 +37,7 @@ def import_torchvision() -> ModuleType:
         except ModuleNotFoundError as error:
             if error.name != "torchvision":
                 raise _refuse("torchvision", error) from error
-            raise BakeoffError(
+            raise MissingPackageError(
                 "torchvision is not installed: pip install torchvision, from the same index as torch."
             ) from error
         except (ImportError, RuntimeError) as error:
@@ -61,7 +61,7 @@ def import_timm() -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != "timm":
             raise _refuse("timm", error) from error
-        raise BakeoffError('timm is not installed: pip install "bakeoff[timm]".') from error
+        raise MissingPackageError('timm is not installed: pip install "bakeoff[timm]".') from error
     except (ImportError, RuntimeError) as error:
         raise _refuse("timm", error) from error
 
@@ -81,6 +81,6 @@ def _forget(package: str) -> None:
 
 def _refuse(package: str, reason: object) -> BakeoffError:
     line = " ".join(str(reason).split())[:300]
-    return BakeoffError(
+    return MissingPackageError(
         f"{package} is installed but cannot be imported: {line}. Install a release made for torch {torch.__version__}."
     )

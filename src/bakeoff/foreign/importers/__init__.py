@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bakeoff.data.source import show_text
-from bakeoff.errors import DataError
+from bakeoff.errors import ResultsNotFoundError, UnknownToolError
 from bakeoff.foreign.csv_table import CSV
 from bakeoff.foreign.importers import (
     benchopt,
@@ -72,7 +72,7 @@ def read_foreign(source: str, tool: str | None = None, epoch: str = "last") -> F
     source = source.removeprefix(_SQLITE)
     if not urlsplit(source).netloc:
         _check_source(source)
-    importer = IMPORTERS.find(tool, DataError) if tool else _recognise(source)
+    importer = IMPORTERS.find(tool, UnknownToolError) if tool else _recognise(source)
     return importer.read(source, epoch)
 
 
@@ -83,9 +83,9 @@ def _check_source(source: str) -> None:
     except (OSError, ValueError):
         is_there = False
     if not is_there:
-        raise DataError(f"{show_text(source)} does not exist.")
+        raise ResultsNotFoundError(f"{show_text(source)} does not exist.")
     if path.suffix.lower() in _PICKLES:
-        raise DataError(
+        raise ResultsNotFoundError(
             f"{show_text(source)} is a pickle, which can run any code when it is opened: bakeoff opens none. "
             "Save the results as CSV or JSON, such as pandas.DataFrame(results).to_csv('results.csv')."
         )
@@ -103,9 +103,9 @@ def _recognise(source: str) -> Importer:
         return found[0]
     if found:
         options = " or ".join(f"--from {importer.name}" for importer in found)
-        raise DataError(f"{hide_password(source)} holds results of several tools. Choose with {options}.")
+        raise ResultsNotFoundError(f"{hide_password(source)} holds results of several tools. Choose with {options}.")
     known = "; ".join(f"{importer.name} ({importer.summary})" for importer in IMPORTERS)
-    raise DataError(
+    raise ResultsNotFoundError(
         f"{hide_password(source)} holds no results that are known{_explain_pickles(source)}. Known are: {known}."
     )
 

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urldefrag, urlsplit
 
 from bakeoff.data.source import show_text
-from bakeoff.errors import DataError
+from bakeoff.errors import MissingDataPackageError, ResultsNotFoundError
 from bakeoff.foreign.epochs import Curve
 from bakeoff.foreign.reading import (
     DamagedError,
@@ -181,7 +181,7 @@ def _read_server(address: str, epoch: str) -> list[Run]:
     try:
         client_class = importlib.import_module("mlflow").MlflowClient
     except ImportError as error:
-        raise DataError(
+        raise MissingDataPackageError(
             f"{hide_password(address)} is read through mlflow, which is not installed: pip install mlflow"
         ) from error
     base, place = urldefrag(address)
@@ -195,7 +195,9 @@ def _read_server(address: str, epoch: str) -> list[Run]:
         runs = [_make_remote(client, info, names.get(info.info.experiment_id, ""), epoch) for info in infos]
     except Exception as error:  # mlflow's and its HTTP library's own classes
         said = " ".join(str(error).split())[:300]
-        raise DataError(f"{hide_password(address)} cannot be read as a tracking server of MLflow: {said}") from error
+        raise ResultsNotFoundError(
+            f"{hide_password(address)} cannot be read as a tracking server of MLflow: {said}"
+        ) from error
     return [record.make_run() for record in sorted(runs, key=lambda record: natural_key(record.name))]
 
 
@@ -211,7 +213,9 @@ def _check_reachable(address: str) -> None:
             port = parts.port or (443 if parts.scheme == "https" else 80)
             socket.create_connection((parts.hostname or "", port), timeout=_TIMEOUT).close()
     except (OSError, ValueError) as error:
-        raise DataError(f"nothing answers at {hide_password(address)}: {error}. Is the server running?") from error
+        raise ResultsNotFoundError(
+            f"nothing answers at {hide_password(address)}: {error}. Is the server running?"
+        ) from error
 
 
 def _collect_pages(search: Any) -> list[Any]:
@@ -249,7 +253,9 @@ def read(source: str, epoch: str) -> ForeignTable:
     databases = read_files(find_files(source, _is_database), _read_database)
     folders = read_files(find_files(source, _is_run_file), _read_folder)
     if databases and folders:
-        raise DataError(f"{show_text(source)} holds a database and a folder of runs of MLflow. Name one of the two.")
+        raise ResultsNotFoundError(
+            f"{show_text(source)} holds a database and a folder of runs of MLflow. Name one of the two."
+        )
     return make_table(_TOOL, source, sorted(databases or folders, key=lambda run: natural_key(run.label)), epoch)
 
 

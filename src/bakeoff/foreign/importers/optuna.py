@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bakeoff.errors import DataError
+from bakeoff.errors import ResultsNotFoundError
 from bakeoff.foreign.reading import (
     DamagedError,
     Found,
@@ -110,7 +110,9 @@ def read(source: str, epoch: str) -> ForeignTable:
     try:
         runs = list(_read_storage(_open_database(source), None))
     except Exception as error:  # SQLAlchemy's, the database driver's and Optuna's own classes
-        raise DataError(f"{hide_password(source)} cannot be read by Optuna: {_format_error(error)}") from error
+        raise ResultsNotFoundError(
+            f"{hide_password(source)} cannot be read by Optuna: {_format_error(error)}"
+        ) from error
     return make_table("Optuna", source, runs, epoch)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bakeoff.data.source import show_text
-from bakeoff.errors import DataError
+from bakeoff.errors import ResultsNotFoundError, ResultsTableError
 from bakeoff.foreign.reading import (
     DamagedError,
     find_files,
@@ -67,12 +67,12 @@ def read(source: str, epoch: str) -> ForeignTable:
         try:
             header, rows = read_csv(found.path)
         except DamagedError as error:
-            raise DataError(f"{show_text(found.path)} {error}. Export the table again.") from error
+            raise ResultsTableError(f"{show_text(found.path)} {error}. Export the table again.") from error
         known = {*_KEPT, *_NOISE}
         scores = _find_scores(rows, [name for name in header if name not in known and not name.startswith("_")])
         runs += [_make_run(row, scores) for row in rows]
     if not runs and holds_file(source, _is_own_log):
-        raise DataError(
+        raise ResultsNotFoundError(
             f"{show_text(source)} holds W&B's own logs, which only wandb reads. "
             "Export the table of runs on the project's page as CSV, and judge that file."
         )

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bakeoff.errors import BakeoffError, nearest
+from bakeoff.errors import UnknownNameError, nearest
 from bakeoff.ledger.read import open_reading
 from bakeoff.report.document import ReportInput
 from bakeoff.report.export.frame import Frame, Value
@@ -66,7 +66,7 @@ class Tables:
         from_report = list_tables()
         names = (*LEDGER_TABLES, *from_report)
         if table not in names:
-            raise BakeoffError(f"there is no table '{table}'. Tables: {', '.join(names)}.{nearest(table, names)}")
+            raise UnknownNameError(f"there is no table '{table}'. Tables: {', '.join(names)}.{nearest(table, names)}")
         if table in from_report:
             yield from_report[table](self.report)
             return

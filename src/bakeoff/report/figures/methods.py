@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from bakeoff.errors import BakeoffError, nearest
+from bakeoff.errors import OptionError, UnknownNameError, nearest
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.calibration import draw_calibration
 from bakeoff.report.figures.classes import draw_classes
@@ -108,17 +108,19 @@ class Plots:
         """Plot the mean ranks over all blocks with the critical difference, if there are two blocks or more."""
         spec = draw_ranks(self.report)
         if spec is None:
-            raise BakeoffError("ranks need two or more blocks in which every arm has a score.")
+            raise OptionError("ranks need two or more blocks in which every arm has a score.")
         return to_plotly(spec, mode)
 
     def _plot(self, what: str, draw: Draw, block: str | None, mode: Mode) -> Figure:
         blocks = self.report.summary.blocks
         chosen = blocks[0] if block is None else block
         if chosen not in blocks:
-            raise BakeoffError(f"there is no block '{chosen}'. Blocks: {', '.join(blocks)}.{nearest(chosen, blocks)}")
+            raise UnknownNameError(
+                f"there is no block '{chosen}'. Blocks: {', '.join(blocks)}.{nearest(chosen, blocks)}"
+            )
         spec = draw(self.report, chosen)
         if spec is None:
-            raise BakeoffError(f"the ledger holds no {what} for block '{chosen}', so there is nothing to plot.")
+            raise OptionError(f"the ledger holds no {what} for block '{chosen}', so there is nothing to plot.")
         return to_plotly(spec, mode)
 
 
@@ -131,7 +133,7 @@ def to_plotly(spec: FigureSpec, mode: Mode = "light") -> Figure:
     import plotly.graph_objects as go  # slow to import
 
     if mode not in MODES:
-        raise BakeoffError(f"mode must be light or dark, not '{mode}'.")
+        raise OptionError(f"mode must be light or dark, not '{mode}'.")
     title = {"text": label_text(spec.title, 120)}
     margin = {**spec.layout["margin"], "t": 64}
     layout = {**spec.layout, "title": title, "margin": margin, "meta": {"alt": spec.alt}}

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import MissingPackageError
 from bakeoff.report.export.frame import Frame, FrameColumn, Value
 from bakeoff.report.text import show_text
 
@@ -56,7 +56,7 @@ def make_pandas(frame: Frame) -> DataFrame:
     try:
         pandas = import_module("pandas")
     except ImportError as error:
-        raise BakeoffError(
+        raise MissingPackageError(
             'frames need pandas: pip install "bakeoff[pandas]". Or use to_records() or to_csv().'
         ) from error
     rows = list(frame.rows)

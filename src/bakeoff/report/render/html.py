@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import MissingPackageError
 from bakeoff.report.document import ReportInput
 from bakeoff.report.figures.spec import FigureSpec
 from bakeoff.report.figures.theme import MODES, make_template
@@ -147,7 +147,7 @@ def read_plotly() -> str:
     """Return plotly's script from its Python package."""
     spec = find_spec("plotly")
     if spec is None or spec.origin is None:
-        raise BakeoffError("report.html needs plotly for its figures. Install it: pip install plotly")
+        raise MissingPackageError("report.html needs plotly for its figures. Install it: pip install plotly")
     path = Path(spec.origin).parent / "package_data" / "plotly.min.js"
     # HTML normalizes line ends, and the policy hashes the normalized script.
     return path.read_text("utf-8").replace("\r\n", "\n").replace("\r", "\n").strip()
