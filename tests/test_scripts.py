@@ -25,7 +25,7 @@ if [ "$1" = venv ]; then
     mkdir -p "$last/bin" "$last/lib/python__VERSION__/site-packages"
     cp "$FAKE_PYTHON" "$last/bin/python"
 else
-    echo "installing" "$last"
+    echo "installing $*"
     [ -z "${UV_FAILS:-}" ] || [ "${UV_TORCH_BACKEND:-}" != "$UV_FAILS" ] || exit 1
     sleep "${UV_SECONDS:-0}"
 fi
@@ -102,6 +102,24 @@ def test_tests_need_the_tools_and_bakeoff_keeps_them(checkout: Path) -> None:
     run(checkout, "test")
     assert f"{checkout}[dev]" in (checkout / ".venv.log").read_text()
     assert run(checkout, "bakeoff").stderr == ""
+
+
+@pytest.mark.parametrize("fails", ["", "auto"])
+def test_the_oldest_versions_have_an_environment_of_their_own(checkout: Path, fails: str) -> None:
+    result = run(checkout, "test", "--resolution", "lowest", "-k", "idx", UV_FAILS=fails)
+    assert result.stdout.startswith("ran: -P -m pytest ")
+    assert result.stdout.endswith(f" -k idx in {checkout}\n")
+    assert f"--resolution lowest-direct --editable {checkout}[dev]" in result.stderr
+    assert not (checkout / ".venv").exists()
+    installs = ["pip install backend=auto", "pip install backend="]
+    assert read_log(checkout)[1:] == (installs if fails else installs[:1])
+
+
+def test_the_oldest_versions_need_uv(checkout: Path) -> None:
+    (checkout.parent / "tools" / "uv").unlink()
+    result = run(checkout, "test", "--resolution", "lowest")
+    assert result.returncode == 2
+    assert "pip install uv" in result.stderr
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])

@@ -37,7 +37,9 @@ def import_torchvision() -> ModuleType:
         except ModuleNotFoundError as error:
             if error.name != "torchvision":
                 raise _refuse("torchvision", error) from error
-            raise BakeoffError("torchvision is not installed: pip install torchvision.") from error
+            raise BakeoffError(
+                "torchvision is not installed: pip install torchvision, from the same index as torch."
+            ) from error
         except (ImportError, RuntimeError) as error:
             missing = _MISSING_OPERATOR.search(str(error))
             if missing is None:

@@ -56,7 +56,9 @@ def make_pandas(frame: Frame) -> DataFrame:
     try:
         pandas = import_module("pandas")
     except ImportError as error:
-        raise BakeoffError("frames need pandas: pip install pandas. Or use to_records() or to_csv().") from error
+        raise BakeoffError(
+            'frames need pandas: pip install "bakeoff[pandas]". Or use to_records() or to_csv().'
+        ) from error
     rows = list(frame.rows)
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(frame.columns)
     return pandas.DataFrame(
