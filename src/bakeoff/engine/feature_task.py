@@ -28,7 +28,7 @@ def compute_features(
     The test split is opened only for a file of its features, which the final test asks for.
 
     Raises:
-        DataError: this process would compute other features than the task asks for.
+        ImagesChangedError: this process would compute other features than the task asks for.
     """
     folders = Folders(workspace)
     key = repr((task.members, task.data, task.numeric, task.file.split, context.device))
