@@ -5,7 +5,10 @@ from __future__ import annotations
 import doctest
 import importlib.util
 import itertools
+import json
+import re
 import shlex
+import statistics
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,3 +114,33 @@ def test_a_wrong_command_is_found() -> None:
     for arguments in found:
         with pytest.raises(Exception, match="No such"):
             parse(arguments)
+
+
+FRAMEWORKS = (
+    "bakeoff",
+    "Keras",
+    "Keras, tuned",
+    "DataLoader loop",
+    "DataLoader loop, no PIL",
+    "DataLoader loop, tuned",
+)
+"""The rows of the table of throughputs, as `benchmarks/throughput.py` calls them."""
+
+
+def test_the_throughputs_are_the_medians_that_were_measured() -> None:
+    page = (ROOT / "docs" / "speed.md").read_text("utf-8")
+    marked = re.search(r"<!-- figures: (\S+) -->\n\n\|[^\n]*\n\|[^\n]*\n((?:\|[^\n]*\n)+)", page)
+    assert marked is not None
+    measured = json.loads((ROOT / "benchmarks" / "results" / marked[1]).read_text("utf-8"))["networks"]
+    rows = marked[2].splitlines()
+    for row, framework in zip(rows, FRAMEWORKS, strict=True):
+        shown = [float(number.replace(",", "")) for number in re.findall(r"(?<=\| )[*]*([\d,.]+)", row)]
+        expected = []
+        for network in measured.values():
+            rates = {
+                name: statistics.median(each["images_per_second"] for each in network[name]["samples"])
+                for name in ("bakeoff", framework)
+            }
+            expected.append(round(rates[framework], -1 if rates[framework] > 1000 else 0))
+            expected += [] if framework == "bakeoff" else [round(rates["bakeoff"] / rates[framework], 1)]
+        assert shown == [pytest.approx(each, rel=0.002 if each > 100 else 0.03) for each in expected], framework
