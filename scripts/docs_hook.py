@@ -46,10 +46,6 @@ SHOWN = {
 """Files of the repository that are pages too, if they are there, and the names of the pages."""
 
 
-AWAITED = ("tutorial.md", "errors.md", "install.md")
-"""Pages that the navigation has a place for before they are written."""
-
-
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are files of the repository."""
     for source, page in SHOWN.items():
@@ -59,9 +55,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Leave pages out of the navigation that are not written yet, or whose file is not there."""
+    """Leave pages out of the navigation whose file is not there."""
     missing = {page for source, page in SHOWN.items() if not (ROOT / source).exists()}
-    missing |= {page for page in AWAITED if not (ROOT / "docs" / page).exists()}
     config.nav = _leave_out(config.nav, missing)
     return config
 

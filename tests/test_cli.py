@@ -348,7 +348,7 @@ def test_the_settings_of_one_entry() -> None:
     assert "(default 0.01)" in bakeoff("list", "optimizers", "sgd").stdout
     assert "units" in bakeoff("list", "networks", "torchvision:resnet18").stdout
     assert bakeoff("list", "losses", "cross_entropy").stdout == "cross_entropy has no settings.\n"
-    assert refuse("list", "optimizers", "sdg").endswith("'sgd'?")
+    assert refuse("list", "optimizers", "sdg").endswith("'sgd'? [BK104]")
     assert "no settings" in refuse("list", "metrics", "accuracy")
 
 
@@ -394,7 +394,7 @@ def test_wrong_usage(arguments: list[str]) -> None:
 
 def test_a_missing_study() -> None:
     assert refuse("run", "quickstrat").startswith("error: quickstrat: ")
-    assert refuse("plan", "quickstrat").endswith("'quickstart'?")
+    assert refuse("plan", "quickstrat").endswith("'quickstart'? [BK101]")
     assert "missing.yaml" in refuse("run", "folder/missing.yaml")
 
 
@@ -426,7 +426,7 @@ def test_no_workspace(tmp_path: Path) -> None:
 def test_an_unknown_study_in_the_workspace(workspace: Path) -> None:
     line = refuse("status", "rate", "--workspace", workspace)
     assert "'rate'" in line
-    assert line.endswith("'rates'?")
+    assert line.endswith("'rates'? [BK402]")
     assert refuse("report", "rate", "--workspace", workspace) == line
 
 

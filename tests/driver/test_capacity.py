@@ -88,7 +88,7 @@ def test_memory_of_version_1(limit: int, expected: tuple[int | None, int | None]
 @pytest.mark.parametrize(("quota", "expected"), [(None, 8), (0.5, 1), (1.5, 2), (4.0, 4), (64.0, 8)])
 def test_a_quota_counts_as_cores(quota: float | None, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cgroups, "read_cpu_quota", lambda: quota)
-    monkeypatch.setattr(cgroups.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(cgroups, "count_available_cores", lambda: 8)
     assert cgroups.count_cores() == expected
 
 

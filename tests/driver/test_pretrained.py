@@ -46,8 +46,9 @@ def timm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[
         asked: list[list[str]] = []
 
         def run(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
-            asked.append([*command[4:]])
-            answer = json.dumps({name: answers[name] for name in command[4:]})
+            networks = command[command.index("bakeoff.engine.pretrained") + 1 :]
+            asked.append([*networks])
+            answer = json.dumps({name: answers[name] for name in networks})
             return subprocess.CompletedProcess(command, 0, f"{answer}\n", "")
 
         monkeypatch.setenv("BAKEOFF_CACHE", str(tmp_path / "cache"))

@@ -1,0 +1,146 @@
+"""What README and docs claim: their commands exist, their studies are valid, their Python compiles."""
+
+from __future__ import annotations
+
+import doctest
+import importlib.util
+import itertools
+import json
+import re
+import shlex
+import statistics
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from bakeoff import cli
+from bakeoff.errors import StudyError
+from bakeoff.study.schema import Study
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+SHELL = (">", "|", "||", "&&", "2>&1")
+"""Where a shell ends a command's arguments; also `a | b` for one of two."""
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def load_documents() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("documents", HERE / "documents.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+documents = load_documents()
+
+
+def list_commands(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, arguments) for every command of bakeoff in a code block, indented or fenced."""
+    is_fenced, previous = False, ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("```"):
+            is_fenced = not is_fenced
+        words, previous = (previous + line.strip()).removeprefix("$ "), ""
+        if words.endswith("\\"):
+            previous = words[:-1]
+        elif (is_fenced or line.startswith("    ")) and words.startswith(("bakeoff ", "scripts/bakeoff ")):
+            try:
+                arguments = shlex.split(words, comments=True)[1:]
+            except ValueError:  # a quoted text continues on the next line
+                previous = f"{words} "
+                continue
+            yield number, list(itertools.takewhile(lambda word: word not in SHELL, arguments))
+
+
+def parse(arguments: list[str]) -> None:
+    """Parse a command line as bakeoff does, and run nothing."""
+    command: Any = typer.main.get_command(cli.app)
+    with command.make_context("bakeoff", arguments, resilient_parsing=False) as context:
+        rest = [*context._protected_args, *context.args] if hasattr(context, "_protected_args") else context.args
+        while rest:
+            name, command, rest = context.command.resolve_command(context, rest)
+            context = command.make_context(name, rest, parent=context)
+            if not hasattr(command, "resolve_command"):
+                return
+            rest = [*getattr(context, "_protected_args", []), *context.args]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_exist_with_their_options(page: Path) -> None:
+    problems = []
+    for line, arguments in list_commands(page.read_text("utf-8")):
+        try:
+            parse(arguments)
+        except Exception as error:
+            problems.append(f"{page.name}:{line}: {' '.join(arguments)}: {error}")
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_studies_are_valid_and_python_compiles(page: Path) -> None:
+    problems = []
+    for block in documents.list_blocks(page.read_text("utf-8")):
+        place = f"{page.name}:{block.line}"
+        if block.language == "python":
+            examples = doctest.DocTestParser().get_examples(block.text)
+            compile("".join(each.source for each in examples) if examples else block.text, place, "exec")
+        if block.language != "yaml" or block.marker == "fragment":
+            continue
+        fields = yaml.safe_load(block.text)
+        if isinstance(fields, dict) and "question" in fields:
+            try:
+                Study.model_validate(fields)
+            except StudyError as error:
+                problems.append(f"{place}: {error}")
+    assert not problems, "\n".join(problems)
+
+
+def test_a_wrong_command_is_found() -> None:
+    text = (
+        "Text\n\n    bakeoff run quickstart --replicate 3  # none\n\n```console\n$ bakeoff lst networks | head\n```\n"
+    )
+    found = [arguments for _, arguments in list_commands(text)]
+    assert found == [["run", "quickstart", "--replicate", "3"], ["lst", "networks"]]
+    for arguments in found:
+        with pytest.raises(Exception, match="No such"):
+            parse(arguments)
+
+
+FRAMEWORKS = (
+    "bakeoff",
+    "Keras",
+    "Keras, tuned",
+    "DataLoader loop",
+    "DataLoader loop, no PIL",
+    "DataLoader loop, tuned",
+)
+"""The rows of the table of throughputs, as `benchmarks/throughput.py` calls them."""
+
+
+def test_the_throughputs_are_the_medians_that_were_measured() -> None:
+    page = (ROOT / "docs" / "speed.md").read_text("utf-8")
+    marked = re.search(r"<!-- figures: (\S+) -->\n\n\|[^\n]*\n\|[^\n]*\n((?:\|[^\n]*\n)+)", page)
+    assert marked is not None
+    measured = json.loads((ROOT / "benchmarks" / "results" / marked[1]).read_text("utf-8"))["networks"]
+    rows = marked[2].splitlines()
+    for row, framework in zip(rows, FRAMEWORKS, strict=True):
+        shown = [float(number.replace(",", "")) for number in re.findall(r"(?<=\| )[*]*([\d,.]+)", row)]
+        expected = []
+        for network in measured.values():
+            rates = {
+                name: statistics.median(each["images_per_second"] for each in network[name]["samples"])
+                for name in ("bakeoff", framework)
+            }
+            expected.append(round(rates[framework], -1 if rates[framework] > 1000 else 0))
+            expected += [] if framework == "bakeoff" else [round(rates["bakeoff"] / rates[framework], 1)]
+        assert shown == [pytest.approx(each, rel=0.002 if each > 100 else 0.03) for each in expected], framework
