@@ -57,7 +57,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Leave pages out of the navigation whose file is not there."""
     missing = {page for source, page in SHOWN.items() if not (ROOT / source).exists()}
-    config.nav = _leave_out(config.nav, missing)
+    config.nav = _leave_out(config.nav or [], missing)
     return config
 
 
