@@ -135,6 +135,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, help=f"timed images per arm (default {IMAGES})")
     parser.add_argument("--repeats", type=int, default=5, help="samples per contender (default %(default)s)")
     parser.add_argument("--tries", type=int, default=1, help="tries of every setting (default %(default)s)")
+    parser.add_argument("--show", type=Path, metavar="FILE", help="print a saved result as a Markdown table; no more")
     parser.add_argument("--only", nargs="+", metavar="WORD", help="contenders whose name has one of these words")
     parser.add_argument(
         "--output", type=Path, help="the JSON file (default: benchmarks/results/throughput-MACHINE.json)"
@@ -148,6 +149,9 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure, print, save. Networks of an earlier run into the same file are kept."""
     options = parse_arguments()
+    if options.show:
+        print(format_table(json.loads(options.show.read_text())["networks"]))
+        return
     kind = "throughput-augmented" if options.augment else "throughput"
     path = options.output or HERE / "results" / f"{kind}-{name_machine()}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -274,6 +278,26 @@ def print_table(network: str, measured: Mapping[str, Mapping[str, Any]]) -> None
             ratio = f"{ours / median:.2f}x" if ours and median else "-"
             cells += f"{f'{median:,.0f}' if median else 'spoilt':>12}{ratio:>12}"
         print(f"{name:<26}{cells}  {record['setting'] or 'default'}")
+
+
+def format_table(networks: Mapping[str, Any]) -> str:
+    """Return medians as Markdown: per second, and how many times that bakeoff trains, by wall and processor time."""
+    names = list(dict.fromkeys(name for network in networks.values() for name in network["contenders"]))
+    heads = [cell for network in networks for cell in (network, "bakeoff is", "by processor time")]
+    lines = [f"| | {' | '.join(heads)} |", f"| --- |{' ---: |' * len(heads)}"]
+    for name in names:
+        cells = [cell for network in networks.values() for cell in _format_cells(network["contenders"], name)]
+        lines.append(f"| {f'**{name}**' if name == 'bakeoff' else name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _format_cells(contenders: Mapping[str, Any], name: str) -> list[str]:
+    if name not in contenders:
+        return ["", "", ""]
+    ours, theirs = contenders["bakeoff"]["medians"], contenders[name]["medians"]
+    rate = theirs["images_per_second"]
+    times = [f"{ours[each] / theirs[each]:.1f}x" if ours[each] and theirs[each] else "" for each in LARGEST_LOAD]
+    return [f"{float(f'{rate:.3g}'):,.0f}" if rate else "", *(["", ""] if name == "bakeoff" else times)]
 
 
 def say(message: str) -> None:

@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 import statistics
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,3 +145,14 @@ def test_the_throughputs_are_the_medians_that_were_measured() -> None:
             expected.append(round(rates[framework], -1 if rates[framework] > 1000 else 0))
             expected += [] if framework == "bakeoff" else [round(rates["bakeoff"] / rates[framework], 1)]
         assert shown == [pytest.approx(each, rel=0.002 if each > 100 else 0.03) for each in expected], framework
+
+
+def test_tables_are_what_their_programs_print() -> None:
+    page = (ROOT / "docs" / "speed.md").read_text("utf-8")
+    marked = re.findall(r"<!-- printed by (\S+\.py [^\n]*?) -->\n\n((?:\|[^\n]*\n)+)", page)
+    assert marked
+    for command, table in marked:
+        printed = subprocess.run(
+            [sys.executable, *command.split()], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        assert printed.stdout == table, command
