@@ -12,7 +12,7 @@ import pytest
 
 from bakeoff.catalog.numeric_modes import Modes
 from bakeoff.data.source import DataSource
-from bakeoff.driver import probe_cache
+from bakeoff.driver import cached_json
 from bakeoff.driver.cohorts import Limits, group_trials
 from bakeoff.driver.context import OpenRun, RunContext
 from bakeoff.driver.executors.base import Report
@@ -198,7 +198,7 @@ def test_nor_is_a_full_disk(choose: Choose, make_plan: Callable[..., Plan], monk
     def write_whole(*_: Any) -> None:
         raise StorageError("the disk is full")
 
-    monkeypatch.setattr(probe_cache, "write_whole", write_whole)
+    monkeypatch.setattr(cached_json, "write_whole", write_whole)
     assert len(choose(make_plan(2))[1]) == 1
 
 

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from bakeoff.catalog.augmentation.records import normalizes_as, trace_augmentation
@@ -24,12 +23,12 @@ from bakeoff.catalog.recipe import Recipe
 from bakeoff.catalog.shape import Shape
 from bakeoff.data.locate import cache_folder
 from bakeoff.data.source import show_text
+from bakeoff.driver.cached_json import read_cached, write_cached
 from bakeoff.driver.facts import Datasets
 from bakeoff.errors import BakeoffError, MissingPackageError, NetworkFitError, UnknownNetworkError
 from bakeoff.study.plan import Plan, PlannedTrial
 from bakeoff.study.sameness import list_first
 from bakeoff.study.seen import describe_seen
-from bakeoff.workspace import write_whole
 
 MOST_NAMED = 4
 
@@ -64,12 +63,12 @@ def _ask_timm(networks: Iterable[str]) -> dict[str, PretrainedConfig | str]:
     except PackageNotFoundError:
         raise MissingPackageError('timm is not installed: pip install "bakeoff[timm]".') from None
     paths = {name: cache_folder() / "pretrained" / f"{name.replace(':', '-')}-{timm_version}.json" for name in networks}
-    found = {name: _ANSWERS.get((name, timm_version)) or _read(path) for name, path in paths.items()}
+    found = {name: _ANSWERS.get((name, timm_version)) or read_cached(path, _make) for name, path in paths.items()}
     unknown = [name for name, answer in found.items() if answer is None]
     for name, answer in (_start_timm(unknown) if unknown else {}).items():
         found[name] = answer
         if not isinstance(answer, str):
-            _write(paths[name], answer)
+            write_cached(paths[name], asdict(answer))
     answers = {name: answer for name, answer in found.items() if answer is not None}
     _ANSWERS.update({(name, timm_version): answer for name, answer in answers.items()})
     return answers
@@ -85,19 +84,6 @@ def _start_timm(networks: Sequence[str]) -> dict[str, PretrainedConfig | str]:
     return {
         name: answer if isinstance(answer, str) else _make(answer) for name, answer in json.loads(lines[-1]).items()
     }
-
-
-def _write(path: Path, config: PretrainedConfig) -> None:
-    """Keep a configuration in the cache; if that cannot be written, timm is asked again next time."""
-    with suppress(BakeoffError):
-        write_whole(path, lambda temporary: temporary.write_text(json.dumps(asdict(config)), encoding="utf-8"))
-
-
-def _read(path: Path) -> PretrainedConfig | None:
-    try:
-        return _make(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
 
 
 def _make(fields: Mapping[str, Any]) -> PretrainedConfig:

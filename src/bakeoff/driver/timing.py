@@ -7,11 +7,12 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from bakeoff.data.locate import cache_folder
+from bakeoff.driver.cached_json import read_cached, write_cached
 from bakeoff.driver.cohorts import Group
 from bakeoff.driver.costs import is_cost_known
 from bakeoff.driver.executors.base import Executor, TaskLost
@@ -19,7 +20,6 @@ from bakeoff.driver.facts import Datasets
 from bakeoff.driver.machine import describe_hardware, describe_versions
 from bakeoff.messages import DataView, Member, TaskDone, TimingDone, TimingTask
 from bakeoff.study.settings import NumericMode
-from bakeoff.workspace import write_whole
 
 TIMING_VERSION = 1
 """Increase it when steps are timed differently: cached times are then ignored."""
@@ -76,7 +76,11 @@ class Timings:
         }
         ordered = sorted(by_shape.items(), key=lambda item: costs[item[0]], reverse=True)
         tasks = {shape: _make_task(group, datasets, numeric, len(by_shape)) for shape, group in ordered}
-        found = {shape: kept for shape, task in tasks.items() if (kept := _read(task)) is not None}
+        found = {
+            shape: kept
+            for shape, task in tasks.items()
+            if (kept := read_cached(_locate(task), _make_step_time)) is not None
+        }
         missing = {shape: task for shape, task in tasks.items() if shape not in found}
         if missing and self.executor is not None:
             names = ", ".join(dict.fromkeys(str(task.members[0].recipe.network.name) for task in missing.values()))
@@ -134,7 +138,7 @@ def _run(tasks: Mapping[str, TimingTask], executor: Executor) -> dict[str, StepT
         spent += min(time.monotonic() - started, task.budget_seconds if not found else math.inf)
         if result is not None:
             found[shape] = result
-            _write(task, result)
+            write_cached(_locate(task), asdict(result))
     return found
 
 
@@ -154,15 +158,8 @@ def _locate(task: TimingTask) -> Path:
     return cache_folder() / "timings" / f"{task.timing_id}.json"
 
 
-def _read(task: TimingTask) -> StepTime | None:
-    try:
-        fields = json.loads(_locate(task).read_text(encoding="utf-8"))
-        found = StepTime(float(fields["fused"]), float(fields["alone"]), int(fields["num_members"]))
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-    return found if found.num_members >= 1 and found.fused > 0 and found.alone > 0 else None
-
-
-def _write(task: TimingTask, result: StepTime) -> None:
-    with suppress(OSError):  # then it is measured again
-        write_whole(_locate(task), lambda temporary: temporary.write_text(json.dumps(asdict(result)), encoding="utf-8"))
+def _make_step_time(fields: Mapping[str, Any]) -> StepTime:
+    found = StepTime(float(fields["fused"]), float(fields["alone"]), int(fields["num_members"]))
+    if not (found.num_members >= 1 and found.fused > 0 and found.alone > 0):
+        raise ValueError("not a step time")
+    return found

@@ -114,8 +114,6 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def _return_memory() -> None:
     """Release GPU memory between tasks: other workers share it."""
-    import gc
-
     import torch
 
     gc.collect()
