@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import doctest
-import importlib.util
 import itertools
 import json
 import re
@@ -13,9 +12,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import documents
 import pytest
 import typer
 import yaml
@@ -30,19 +29,6 @@ SHELL = (">", "|", "||", "&&", "2>&1")
 """Where a shell ends a command's arguments; also `a | b` for one of two."""
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-
-
-def load_documents() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("documents", HERE / "documents.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-documents = load_documents()
 
 
 def list_commands(text: str) -> Iterator[tuple[int, list[str]]]:

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shlex
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+
+import documents
 
 import bakeoff
 
 HERE = Path(__file__).parent
 SOURCE = Path(bakeoff.__file__).parent.parent
-
-
-def load_documents() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("documents", HERE / "documents.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-documents = load_documents()
 
 
 def run(command: str, folder: Path, home: Path) -> subprocess.CompletedProcess[str]:

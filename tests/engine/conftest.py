@@ -15,7 +15,7 @@ from bakeoff.catalog.recipe import Recipe
 from bakeoff.data.source import DataSource
 from bakeoff.data.store import Images
 from bakeoff.engine.cohort import train_cohort
-from bakeoff.engine.device_context import CPU, DeviceContext, PlainCapture
+from bakeoff.engine.device_context import CPU, DeviceContext, PlainCapture, Step
 from bakeoff.messages import CohortTask, DataView, EpochDone, Event, Member, TaskDone
 
 NUM_CLASSES = 4
@@ -43,6 +43,27 @@ def context(request: pytest.FixtureRequest) -> DeviceContext:
         piece_bytes=20_000,
         capture=PlainCapture(),
     )
+
+
+class CountingCapture(PlainCapture):
+    """Replays by calling, and counts what it recorded and replayed."""
+
+    def __init__(self) -> None:
+        self.num_recorded = self.num_replayed = 0
+
+    def capture(self, step: Step, generators: Sequence[torch.Generator]) -> Step:
+        self.num_recorded += 1
+
+        def replay() -> None:
+            self.num_replayed += 1
+            step()
+
+        return replay
+
+
+@pytest.fixture
+def capture() -> CountingCapture:
+    return CountingCapture()
 
 
 @pytest.fixture

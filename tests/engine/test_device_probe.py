@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from bakeoff.catalog.recipe import Recipe
 from bakeoff.data.store import Images
 from bakeoff.engine import device_probe, stepper
 from bakeoff.engine.assembly import Assembly
-from bakeoff.engine.device_context import CPU, PlainCapture, Step
+from bakeoff.engine.device_context import CPU, PlainCapture
 from bakeoff.engine.device_probe import probe_on_device
 from bakeoff.engine.evaluate import predict, predict_batches
 from bakeoff.messages import CohortTask, Event, ProbeDone, ProbeTask, TaskDone
@@ -49,28 +50,13 @@ def test_modes_are_timed_and_compared(probe: Callable[[], list[Event]]) -> None:
     assert found.agrees
 
 
-class CountingCapture(PlainCapture):
-    """Counts what is recorded and replayed."""
-
-    def __init__(self) -> None:
-        self.num_recorded = self.num_replayed = 0
-
-    def capture(self, step: Step, generators: Sequence[torch.Generator]) -> Step:
-        self.num_recorded += 1
-
-        def replay() -> None:
-            self.num_replayed += 1
-            step()
-
-        return replay
-
-
 @pytest.mark.parametrize(("least", "changed", "recorded"), [(1, {}, 2), (10**9, {}, 0), (1, {"accumulate": 2}, 0)])
 def test_steps_are_timed_as_training_takes_them(
     make_task: MakeTask,
     images: Images,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    capture: Any,
     least: int,
     changed: dict[str, int],
     recorded: int,
@@ -78,7 +64,7 @@ def test_steps_are_timed_as_training_takes_them(
     """Recorded in both modes if training records: enough steps, and all members updated at once."""
     monkeypatch.setattr(stepper, "LEAST_STEPS", least)
     recipes = {name: recipe.model_copy(update=changed) for name, recipe in RECIPES.items()}
-    task, capture = make_task(recipes), CountingCapture()
+    task = make_task(recipes)
     asked = ProbeTask(probe_id="p", label="a block", members=task.members, data=task.data)
     probe_on_device(asked, images, tmp_path, lambda event: None, replace(CONTEXT, capture=capture))
     assert capture.num_recorded == recorded

@@ -43,22 +43,6 @@ NORMALIZED = {
 DENSE = {"layers": [{"type": "dropout", "rate": 0.1}, {"type": "dense", "units": 4}]}
 
 
-class CountingCapture(PlainCapture):
-    """Replays by calling, and remembers how often it recorded and replayed."""
-
-    def __init__(self) -> None:
-        self.num_recorded = self.num_replayed = 0
-
-    def capture(self, step: Step, generators: Sequence[torch.Generator]) -> Step:
-        self.num_recorded += 1
-
-        def replay() -> None:
-            self.num_replayed += 1
-            step()
-
-        return replay
-
-
 def _place(**fields: Any) -> DeviceContext:
     settings = {"evaluation_batch": 50, "resident_bytes": 10**9, "piece_bytes": 20_000, "capture": PlainCapture()}
     return DeviceContext(torch.device("cpu"), prepared=True, **{**settings, **fields})
@@ -182,10 +166,14 @@ def test_replicates_are_not_mixed_on_a_processor(images: Images, make_task: Make
 
 
 def test_a_step_is_recorded_once_and_changes_no_digit(
-    images: Images, make_task: MakeTask, tabulate: Tabulate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Images,
+    make_task: MakeTask,
+    tabulate: Tabulate,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capture: Any,
 ) -> None:
     recipes = {"a": _recipe(epochs=4), "b": _recipe(epochs=4, optimizer="lion")}
-    capture = CountingCapture()
     rows = [
         tabulate(_train(make_task(recipes), images, tmp_path / name, _place(capture=each)))
         for name, each in (("eager", None), ("recorded", capture))
