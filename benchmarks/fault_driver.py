@@ -11,6 +11,7 @@ from pathlib import Path
 from bakeoff.driver.context import RunContext
 from bakeoff.driver.executors import watchdog
 from bakeoff.driver.executors.local import LocalExecutor
+from bakeoff.driver.observer import watch
 from bakeoff.driver.run import run_plan
 from bakeoff.report.progress import RunProgress
 from bakeoff.study.load import load_study
@@ -23,15 +24,13 @@ def main() -> int:
     watchdog.LOOK_EVERY_SECONDS = min(watchdog.LOOK_EVERY_SECONDS, float(patience) / 5)
     executor = LocalExecutor(int(workers), Path(workspace), None, watchdog=watchdog.Watchdog(float(patience)))
     try:
-        run_plan(
-            expand(load_study(study)),
-            RunContext(
-                workspace=Path(workspace),
-                executor=executor,
-                observer=RunProgress(quiet=True),
-                command=f"bakeoff run {study}",
-            ),
-        )
+        with watch([RunProgress(quiet=True)]) as observer:
+            run_plan(
+                expand(load_study(study)),
+                RunContext(
+                    workspace=Path(workspace), executor=executor, observer=observer, command=f"bakeoff run {study}"
+                ),
+            )
     finally:
         executor.close()
     return 0

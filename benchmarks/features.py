@@ -9,19 +9,15 @@ head, the frozen body in evaluation mode under `torch.no_grad`, channels-last, i
 before, one process per core (several heads train at once). bakeoff runs a whole study: start-up, features of training
 and test images, heads, final test, with a worker per core and an empty workspace. The rounds alternate.
 
-Wall time says little on a machine that is used by others: CPU seconds of all processes stand beside it, and a run is
-marked as loaded if the machine was busy before it started."""
+Processor seconds of all processes stand beside wall time, and no ratio is printed of a run that others slowed down."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import multiprocessing
-import os
-import resource
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from contenders.common import count_cores
+from load import LARGEST_LOAD, Meter
 from machine import describe_machine, name_machine
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -43,16 +40,11 @@ from bakeoff.engine.fused.vision import import_torchvision
 HERE = Path(__file__).resolve().parent
 BATCH = 64
 VALIDATION = 0.2
-BUSY = 0.5
-"""Load average per core above which a machine is not idle."""
 
 
 def main() -> None:
     """Run both in turn, print the medians, save the samples."""
     options = parse_arguments()
-    load = os.getloadavg()[0] / count_cores()
-    if load > BUSY and not options.anyway:
-        raise SystemExit(f"the machine is busy (load {load:.1f} per core): wait, or measure --anyway and say so")
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "body.safetensors"
         save_file(make_body().state_dict(), weights)
@@ -66,27 +58,31 @@ def main() -> None:
             for number in range(options.rounds)
         ]
     medians = {
-        name: {kind: statistics.median(each[name][kind] for each in rounds) for kind in ("wall", "cpu")}
+        name: {clock: statistics.median(each[name][clock] for each in rounds) for clock in LARGEST_LOAD}
         for name in tasks
     }
-    ratios = {kind: medians["loop"][kind] / medians["bakeoff"][kind] for kind in ("wall", "cpu")}
+    spoilt = {
+        clock: any(one["others"] > most for each in rounds for one in each.values())
+        for clock, most in LARGEST_LOAD.items()
+    }
+    ratios = {
+        clock: None if spoilt[clock] else medians["loop"][clock] / medians["bakeoff"][clock] for clock in LARGEST_LOAD
+    }
     result = {
         "machine": describe_machine(),
         "versions": {name: version(name) for name in ("bakeoff", "torch", "torchvision", "numpy")},
         "options": {name: str(value) for name, value in vars(options).items()},
-        "load_per_core_before": load,
-        "is_loaded": load > BUSY,
         "rounds": rounds,
-        "median_seconds": medians,
-        "ratio": ratios,
+        "medians": medians,
+        "ratios": ratios,
     }
     path = options.output or HERE / "results" / f"features-{name_machine()}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n")
     for name, seconds in medians.items():
-        print(f"{name:<8} {seconds['wall']:>8.1f} s wall {seconds['cpu']:>8.1f} s CPU")
-    warning = " (the machine was busy: do not publish)" if load > BUSY else ""
-    print(f"loop / bakeoff: {ratios['wall']:.1f}x wall, {ratios['cpu']:.1f}x CPU{warning}; {path}")
+        print(f"{name:<8} {seconds['seconds']:>8.1f} s wall {seconds['processor_seconds']:>8.1f} s of processor time")
+    said = [f"{'spoilt by load' if ratio is None else f'{ratio:.1f}x'} {clock}" for clock, ratio in ratios.items()]
+    print(f"loop / bakeoff: {', '.join(said)}; {path}")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -101,7 +97,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=20, help="epochs of every head (default %(default)s)")
     parser.add_argument("--draws", type=int, help="flip images, and use so many versions of each in turn")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is run (default %(default)s)")
-    parser.add_argument("--anyway", action="store_true", help="measure on a busy machine too")
     parser.add_argument("--output", type=Path, help="the JSON file (default: benchmarks/results/features-MACHINE.json)")
     return parser.parse_args()
 
@@ -118,17 +113,11 @@ def make_body() -> nn.Module:
     return body
 
 
-def measure(task: Callable[[], object]) -> dict[str, float]:
-    """Return wall seconds, and CPU seconds of this process and its children."""
-    started, used = time.perf_counter(), measure_cpu()
-    task()
-    return {"wall": time.perf_counter() - started, "cpu": measure_cpu() - used, "load": os.getloadavg()[0]}
-
-
-def measure_cpu() -> float:
-    """Return the CPU seconds of this process and of all its children that have ended."""
-    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, kinds))
+def measure(task: Callable[[], object]) -> dict[str, Any]:
+    """Return the seconds and processor seconds of a task, and what others used of the machine."""
+    with Meter() as meter:
+        task()
+    return meter.read()
 
 
 def run_study(options: argparse.Namespace, weights: Path) -> None:

@@ -8,6 +8,9 @@ from typing import Any
 
 import psutil
 
+LARGEST_LOAD = {"seconds": 0.05, "processor_seconds": 0.5}
+"""Share of the machine that others may use while a clock runs: above it, no ratio is printed."""
+
 
 class Meter:
     """Measures what happens between its start and its stop; child processes must end in between."""

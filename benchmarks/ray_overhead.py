@@ -29,6 +29,7 @@ from bakeoff.driver.context import RunContext
 from bakeoff.driver.executors.base import Started
 from bakeoff.driver.executors.ray_executor import RayExecutor
 from bakeoff.driver.executors.ray_worker import RayWorker
+from bakeoff.driver.observer import watch
 from bakeoff.driver.run import run_plan
 from bakeoff.ledger.read import open_reading
 from bakeoff.report.progress import RunProgress
@@ -200,15 +201,11 @@ def run_once(plan: Plan, with_files: bool) -> dict[str, Any]:
         try:
             executor.warm_up()
             started = time.perf_counter()
-            run_plan(
-                plan,
-                RunContext(
-                    workspace=Path(folder),
-                    executor=executor,
-                    observer=RunProgress(quiet=True),
-                    final_test=False,
-                ),
-            )
+            with watch([RunProgress(quiet=True)]) as observer:
+                run_plan(
+                    plan,
+                    RunContext(workspace=Path(folder), executor=executor, observer=observer, final_test=False),
+                )
             seconds = time.perf_counter() - started
         finally:
             executor.close()
