@@ -151,12 +151,18 @@ class FeaturesTask:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeTask:
-    """A few steps of real training in each numeric mode, to choose one."""
+    """A few steps of real training in each numeric mode, to choose one.
+
+    Attributes:
+        members: the members to time, enough to see the effect of fusing.
+        cohort: all members that will train together, if they are more.
+    """
 
     probe_id: str
     label: str
     members: tuple[Member, ...]
     data: DataView
+    cohort: tuple[Member, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,6 +72,8 @@ def test_every_network_is_probed_once_with_few_members(choose: Choose, make_plan
     plan = make_plan(9, replicates=3, blocks=[{"batch_size": [16, 32]}])
     _, probes = choose(plan)
     assert [len(probe.members) for probe in probes] == [PROBE_MEMBERS] * 2
+    assert [len(probe.cohort) for probe in probes] == [9, 9]
+    assert [len(probe.cohort) for probe in choose(make_plan(4))[1]] == [0]
     assert {probe.members[0].recipe.batch_size for probe in probes} == {16, 32}
 
 

@@ -40,11 +40,15 @@ RECIPES = (
 )
 
 
-def _probe(images: Images, recipes: tuple[Recipe, ...] = RECIPES) -> ProbeDone:
-    members = tuple(Member(trial_id=str(number), recipe=recipe) for number, recipe in enumerate(recipes))
+def _probe(images: Images, recipes: tuple[Recipe, ...] = RECIPES, cohort: tuple[Recipe, ...] = ()) -> ProbeDone:
+    members, whole = (
+        tuple(Member(trial_id=str(number), recipe=recipe) for number, recipe in enumerate(each))
+        for each in (recipes, cohort)
+    )
     data = DataView(source=DataSource(name="digits"), validation=0.1, fingerprint="f", seed=3)
     events: list[Any] = []
-    probe_numeric(ProbeTask(probe_id="p", label="", members=members, data=data), images, Path("unused"), events.append)
+    task = ProbeTask(probe_id="p", label="", members=members, data=data, cohort=whole)
+    probe_numeric(task, images, Path("unused"), events.append)
     done, last = events
     assert last == TaskDone(task_id="p")
     assert isinstance(done, ProbeDone)
@@ -141,6 +145,21 @@ def test_turns_are_timed_where_separate_members_are_nearly_as_fast(
     done = _probe(digits_like, tuple(recipe.model_copy(update={"network": network}) for recipe in RECIPES))
     assert done.seconds_per_step == {"float32": 4.0, "bfloat16": 2.0}
     assert done.seconds_in_turn == ({"bfloat16": pytest.approx(1.8)} if is_timed else {})
+
+
+def test_turns_are_timed_with_the_whole_cohort(digits_like: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they gain grows with its members."""
+
+    def time_step(bench: Any, number: int) -> float:
+        num_members = len(bench.runners)
+        return num_members - 0.1 * num_members if bench.network.in_turn and num_members == 5 else float(num_members)
+
+    monkeypatch.setattr(probe.Bench, "time_step", time_step)
+    recipes = tuple(recipe.model_copy(update={"network": LENET}) for recipe in RECIPES)
+    assert _probe(digits_like, recipes).seconds_in_turn == {"float32": 2.0}
+    done = _probe(digits_like, recipes, cohort=(recipes[0],) * 5)
+    assert done.num_members == 2
+    assert done.seconds_in_turn == {"float32": pytest.approx(1.8)}
 
 
 def test_both_modes_take_the_same_steps_in_turn(digits_like: Images, monkeypatch: pytest.MonkeyPatch) -> None:

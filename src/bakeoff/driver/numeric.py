@@ -29,7 +29,8 @@ from bakeoff.messages import Member, ProbeDone, ProbeTask, TaskDone
 from bakeoff.study.plan import Plan
 
 PROBE_MEMBERS = 4
-"""Maximum members per probe: enough to see the effect of fusing, cheap enough for large networks."""
+"""Maximum members per probe: enough to see the effect of fusing, cheap enough for large networks. Only layers member by
+member are timed with all members of a cohort: what they gain grows with these."""
 
 PROBE_VERSION = 3
 """Increase it when probes change: results of earlier ones are then ignored."""
@@ -232,23 +233,26 @@ def _is_faster_in_turn(result: Result, mode: Numeric) -> bool:
 
 def _make_probe(group: Group, run: OpenRun) -> ProbeTask:
     first = group.trials[0]
-    recipes = [trial.recipe for trial in group.trials[:PROBE_MEMBERS]]
+    recipes = [trial.recipe for trial in group.trials]
     name = first.recipe.network.name
     code = run.codes[name] if names_class(name) else None
     content = [
         PROBE_VERSION,
         group.shape,
-        [_describe(recipe) for recipe in recipes],
+        [_describe(recipe) for recipe in recipes[:PROBE_MEMBERS]],
+        *([len(recipes)] if len(recipes) > PROBE_MEMBERS else []),
         describe_hardware()["processor"],
         describe_versions()["torch"],
         *run.context.device.record.values(),
         *([] if code is None else [code]),
     ]
+    members = tuple(Member(trial_id=f"probe {n}", recipe=recipe, code=code) for n, recipe in enumerate(recipes))
     return ProbeTask(
         probe_id=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24],
         label=first.block,
-        members=tuple(Member(trial_id=f"probe {n}", recipe=recipe, code=code) for n, recipe in enumerate(recipes)),
+        members=members[:PROBE_MEMBERS],
         data=group.view(run.datasets),
+        cohort=members if len(members) > PROBE_MEMBERS else (),
     )
 
 

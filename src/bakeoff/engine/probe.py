@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,6 +70,11 @@ def probe_numeric(task: ProbeTask, images: Images, workspace: Path, emit: Emit) 
     seconds_alone: dict[str, float] = dict(zip(alone, medians[len(fused) :], strict=True))
     agrees = difference <= LARGEST_DIFFERENCE
     chosen: Numeric = "bfloat16" if agrees and seconds["bfloat16"] < seconds["float32"] else "float32"
+    seconds_in_turn: dict[str, float] = {}
+    if _may_gain_in_turn(fused[chosen], seconds[chosen], seconds_alone.get(chosen)):
+        whole = replace(task, members=task.cohort)
+        share = _time_in_turn(Bench(whole, images, folders, chosen) if task.cohort else fused[chosen])
+        seconds_in_turn = {chosen: seconds[chosen] * share}
     emit(
         ProbeDone(
             probe_id=task.probe_id,
@@ -78,24 +83,27 @@ def probe_numeric(task: ProbeTask, images: Images, workspace: Path, emit: Emit) 
             agrees=agrees,
             num_members=len(task.members),
             seconds_alone=seconds_alone,
-            seconds_in_turn=_time_in_turn(fused[chosen], chosen, seconds, seconds_alone),
+            seconds_in_turn=seconds_in_turn,
         )
     )
     emit(TaskDone(task_id=task.probe_id))
 
 
-def _time_in_turn(
-    bench: Bench, mode: Numeric, seconds: Mapping[str, float], seconds_alone: Mapping[str, float]
-) -> dict[str, float]:
-    """Return the seconds of a step whose convolutional layers are computed member by member, unless they cannot matter.
+def _may_gain_in_turn(bench: Bench, seconds: float, seconds_alone: float | None) -> bool:
+    """Return whether steps with convolutional layers member by member should be timed.
 
     Where separate members take much longer than fused ones, as with all small networks, so do these.
     """
-    network, num_members = bench.network, len(bench.runners)
-    if not isinstance(network, FusedNetwork) or not count_layers_in_turn(network.layers):
-        return {}
-    if mode not in seconds_alone or seconds_alone[mode] * num_members > NEARLY_AS_FAST * seconds[mode]:
-        return {}
+    network = bench.network
+    if seconds_alone is None or not isinstance(network, FusedNetwork) or not count_layers_in_turn(network.layers):
+        return False
+    return seconds_alone * len(bench.runners) <= NEARLY_AS_FAST * seconds
+
+
+def _time_in_turn(bench: Bench) -> float:
+    """Return the time of a step with convolutional layers member by member, as a share of the fused step's."""
+    network = bench.network
+    assert isinstance(network, FusedNetwork), "only these may gain"
     times: dict[bool, list[float]] = {False: [], True: []}
     for number in range(NUM_WARM_UP_STEPS + NUM_PROBE_STEPS):
         for in_turn, found in times.items():
@@ -104,7 +112,7 @@ def _time_in_turn(
         if number >= NUM_WARM_UP_STEPS + FEWEST_PROBE_STEPS and sum(map(sum, times.values())) > ENOUGH_TURN_SECONDS:
             break
     together, by_turns = (statistics.median(found[NUM_WARM_UP_STEPS:]) for found in times.values())
-    return {mode: seconds[mode] * by_turns / together}
+    return by_turns / together
 
 
 def _time_steps(benches: Sequence[Bench]) -> list[list[float]]:
