@@ -15,7 +15,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src"
 # Low to high; a package imports only from lower ones. Those in one group do not import each other.
 LAYERS = (
     {"system"},
-    {"errors", "explanations", "streams", "cgroups"},
+    {"errors", "explanations", "extras", "streams", "cgroups"},
     {"registry"},
     {"stats"},
     {"catalog"},

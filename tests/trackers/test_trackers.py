@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from bakeoff.api import Result, log_study, run
 from bakeoff.driver.observer import OBSERVERS, BaseObserver, Conclusion
 from bakeoff.errors import BakeoffError
+from bakeoff.extras import how_to_install
 from bakeoff.ledger.read import open_reading
 from bakeoff.study.schema import Study
 from bakeoff.testing import check_observer
@@ -273,5 +275,5 @@ def test_wandb_without_a_key_is_refused(wandb: Any) -> None:
 @pytest.mark.parametrize("name", TRACKERS)
 def test_a_missing_package_is_named_with_its_extra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bakeoff.trackers.logger.find_spec", lambda package: None)
-    with pytest.raises(BakeoffError, match=rf'pip install "bakeoff\[{name}\]"'):
+    with pytest.raises(BakeoffError, match=re.escape(how_to_install(name))):
         log_study("tiny", f"{name}:mine")

@@ -12,6 +12,7 @@ import typer
 
 from bakeoff.cli.options import AsJson, Workspace, print_line
 from bakeoff.errors import MissingPackageError
+from bakeoff.extras import how_to_install
 
 app = typer.Typer()
 
@@ -28,7 +29,7 @@ def serve(
     try:
         from bakeoff.serve import server
     except ImportError as error:
-        raise MissingPackageError('serve needs starlette and uvicorn: pip install "bakeoff[serve]".') from error
+        raise MissingPackageError(f"serve needs starlette and uvicorn: {how_to_install('serve')}") from error
 
     def say(text: str) -> None:
         print(text, file=sys.stderr if text.startswith("warning") else sys.stdout, flush=True)

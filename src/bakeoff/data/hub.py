@@ -19,6 +19,7 @@ from bakeoff.data.imported import ImportWriter
 from bakeoff.data.listing import PARTS, format_paths
 from bakeoff.data.source import HUB, show_text
 from bakeoff.errors import DamagedDatasetError, DownloadError, HubDatasetError, MissingDataPackageError
+from bakeoff.extras import how_to_install
 
 CONVERTED = "refs/convert/parquet"
 """The branch with the hub's own Parquet copy of a dataset."""
@@ -66,7 +67,7 @@ def import_from_hub(name: str, folder: Path) -> None:
         importlib.import_module("pyarrow.parquet")
     except ImportError as error:
         raise MissingDataPackageError(
-            f'{name} needs huggingface_hub and pyarrow to be read: pip install "bakeoff[hub]".'
+            f"{name} needs huggingface_hub and pyarrow to be read: {how_to_install('hub')}"
         ) from error
     revision, files = _list_files(hub, wanted)
     chosen = _choose_files(files, wanted)

@@ -25,6 +25,7 @@ from bakeoff.data.listing import (
 )
 from bakeoff.data.source import check_regular, show_text
 from bakeoff.errors import DataError, ManifestError, MissingDataPackageError, nearest
+from bakeoff.extras import how_to_install
 
 _BATCH_ROWS = 8_192
 COLUMNS = ("path", "label", "split", "group")
@@ -149,7 +150,7 @@ def _read_parquet(manifest: Path) -> Iterator[_Row]:
     try:
         arrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     except ImportError as error:
-        raise MissingDataPackageError(f'{where} needs pyarrow to be read: pip install "bakeoff[parquet]".') from error
+        raise MissingDataPackageError(f"{where} needs pyarrow to be read: {how_to_install('parquet')}") from error
     try:
         with parquet.ParquetFile(manifest) as file:
             names: list[str] = list(file.schema_arrow.names)

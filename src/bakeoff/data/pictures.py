@@ -18,6 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bakeoff.data.fitting import draft, fit_image, read_orientation, turn_box
 from bakeoff.data.source import Colour, Fit
+from bakeoff.extras import how_to_install
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "HEIF")
 """Accepted formats; HEIF needs pillow-heif. Pillow's other formats run programs (EPS) or have no signature (TGA)."""
@@ -121,7 +122,7 @@ def _open(path: str) -> Iterator[Image.Image]:
         raise
     except UnidentifiedImageError as error:
         if _is_heif(path):
-            raise PictureError('HEIC, which needs pillow-heif: pip install "bakeoff[heif]"') from error
+            raise PictureError(f"HEIC, which needs pillow-heif: {how_to_install('heif')}") from error
         raise PictureError("not an image of a known format, or its header is damaged") from error
     except Image.DecompressionBombError as error:
         raise PictureError(f"more than {MAX_PIXELS:,} pixels") from error

@@ -26,6 +26,7 @@ from bakeoff.data.source import show_text
 from bakeoff.driver.cached_json import read_cached, write_cached
 from bakeoff.driver.facts import Datasets
 from bakeoff.errors import BakeoffError, MissingPackageError, NetworkFitError, UnknownNetworkError
+from bakeoff.extras import how_to_install
 from bakeoff.study.plan import Plan, PlannedTrial
 from bakeoff.study.sameness import list_first
 from bakeoff.study.seen import describe_seen
@@ -61,7 +62,7 @@ def _ask_timm(networks: Iterable[str]) -> dict[str, PretrainedConfig | str]:
     try:
         timm_version = version("timm")
     except PackageNotFoundError:
-        raise MissingPackageError('timm is not installed: pip install "bakeoff[timm]".') from None
+        raise MissingPackageError(f"timm is not installed: {how_to_install('timm')}") from None
     paths = {name: cache_folder() / "pretrained" / f"{name.replace(':', '-')}-{timm_version}.json" for name in networks}
     found = {name: _ANSWERS.get((name, timm_version)) or read_cached(path, _make) for name, path in paths.items()}
     unknown = [name for name, answer in found.items() if answer is None]

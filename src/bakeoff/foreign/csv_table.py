@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.errors import ResultsTableError
+from bakeoff.extras import how_to_install
 from bakeoff.foreign.metric_names import is_score, rank_scores
 from bakeoff.foreign.table import ForeignTable, Importer, Value
 
@@ -172,7 +173,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
     try:
         parquet = import_module("pyarrow.parquet")
     except ImportError as error:
-        message = f"{path} needs pyarrow to be read: pip install 'bakeoff[parquet]'. Or save it as CSV."
+        message = f"{path} needs pyarrow to be read, or save it as CSV: {how_to_install('parquet')}"
         raise ResultsTableError(message) from error
     try:
         with parquet.ParquetFile(path) as file:

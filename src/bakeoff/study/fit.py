@@ -15,6 +15,7 @@ from bakeoff.catalog.transfer import check_transfer
 from bakeoff.data.source import DataSource, SourceFacts
 from bakeoff.data.store import describe
 from bakeoff.errors import BakeoffError
+from bakeoff.extras import how_to_install
 
 PARTS = ("augmentation", "network", "class_weights", "transfer")
 """The recipe's fields that depend on the images, or on each other."""
@@ -53,7 +54,7 @@ def check_fit(
         return
     extra = OPTIMIZERS.find(recipe.optimizer.name).needs
     if extra and find_spec(extra) is None:
-        yield "optimizer", f"{recipe.optimizer.name} is an optimizer of {extra}: pip install 'bakeoff[{extra}]'"
+        yield "optimizer", f"{recipe.optimizer.name} is an optimizer of {extra}: {how_to_install(extra)}"
     try:
         trained_layers(recipe, shape_HWC, len(class_names))
     except BakeoffError as error:

@@ -14,6 +14,7 @@ from typing import Any
 
 from bakeoff.driver.observer import BaseObserver, Conclusion
 from bakeoff.errors import BakeoffError, MissingPackageError, TrackerError
+from bakeoff.extras import how_to_install
 from bakeoff.ledger.read import open_reading
 from bakeoff.registry import bind
 from bakeoff.study.plan import Plan, PlannedTrial
@@ -207,7 +208,7 @@ def _make_logger(package: str, tracker: str, target: str) -> StudyLogger:
         BakeoffError: the package is not installed, or the target cannot be used.
     """
     if find_spec(package) is None:
-        raise MissingPackageError(f'{package} is not installed: pip install "bakeoff[{package}]".')
+        raise MissingPackageError(f"{package} is not installed: {how_to_install(package)}")
     return StudyLogger(package, bind(tracker)(target))
 
 

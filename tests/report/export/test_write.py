@@ -103,5 +103,5 @@ def test_an_empty_table_has_its_types_too(folders: Folders) -> None:
 
 def test_without_pandas_there_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(BakeoffError, match=r'^frames need pandas: pip install "bakeoff\[pandas\]"\. Or use to_records'):
+    with pytest.raises(BakeoffError, match=r"^frames need pandas: .* \(or use to_records"):
         make_pandas(Frame((FrameColumn("x", "text"),), []))

@@ -73,7 +73,7 @@ OUTSIDE: tuple[OutsideRecord, ...] = (
     ),
     OutsideRecord(
         "timm:NAME",
-        'any network of timm, by its name there; needs pip install "bakeoff[timm]"',
+        'any network of timm, by its name there; needs the extra "timm"',
         "Wightman (2019), PyTorch image models",
         least_size=32,
         build="bakeoff.engine.fused.modules:build_timm",

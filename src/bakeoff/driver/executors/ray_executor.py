@@ -23,6 +23,7 @@ from bakeoff.driver.executors.file_transfer import pack_inputs, unpack
 from bakeoff.driver.executors.local import WORKER_ENVIRONMENT
 from bakeoff.driver.machine import describe_versions, format_machine
 from bakeoff.errors import ClusterError, MissingPackageError
+from bakeoff.extras import how_to_install
 from bakeoff.messages import ENGINE_VERSION, CohortTask, FeaturesTask, FinalTestTask, Task, TaskDone, task_id
 from bakeoff.workspace import Folders, read_whole
 
@@ -265,7 +266,7 @@ def _import_ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise MissingPackageError("--executor ray needs Ray. Install it: pip install 'bakeoff[ray]'") from error
+        raise MissingPackageError(f"--executor ray needs Ray: {how_to_install('ray')}") from error
     return ray
 
 

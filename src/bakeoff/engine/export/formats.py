@@ -29,6 +29,7 @@ from bakeoff.engine.export.lower import ExportError, Plan
 from bakeoff.engine.fused.build import State
 from bakeoff.engine.fused.vision import import_timm, import_torchvision
 from bakeoff.errors import BakeoffError, MissingPackageError
+from bakeoff.extras import how_to_install
 
 Pixels = npt.NDArray[np.uint8]
 Probabilities = npt.NDArray[np.float32]
@@ -152,7 +153,7 @@ def write_onnx(whole: Whole, path: Path) -> None:
     """Export the network to ONNX, for any number of images."""
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if importlib.util.find_spec(package) is None:
-            raise MissingPackageError(f'{package} is not installed: pip install "bakeoff[onnx]".')
+            raise MissingPackageError(f"{package} is not installed: {how_to_install('onnx')}")
     torch.onnx.export(
         _export_program(whole),
         f=str(path),

@@ -10,6 +10,7 @@ from types import ModuleType
 import torch
 
 from bakeoff.errors import BakeoffError, MissingPackageError
+from bakeoff.extras import how_to_install
 
 _MISSING_OPERATOR = re.compile(r"operator torchvision::(\w+) does not exist")
 
@@ -61,7 +62,7 @@ def import_timm() -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != "timm":
             raise _refuse("timm", error) from error
-        raise MissingPackageError('timm is not installed: pip install "bakeoff[timm]".') from error
+        raise MissingPackageError(f"timm is not installed: {how_to_install('timm')}") from error
     except (ImportError, RuntimeError) as error:
         raise _refuse("timm", error) from error
 

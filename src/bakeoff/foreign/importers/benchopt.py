@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bakeoff.extras import how_to_install
 from bakeoff.foreign.reading import (
     DamagedError,
     Found,
@@ -60,7 +61,7 @@ def _read_parquet(path: Path) -> list[dict[str, Any]]:
     try:
         parquet = importlib.import_module("pyarrow.parquet")
     except ImportError as error:
-        raise DamagedError("needs pyarrow: pip install 'bakeoff[parquet]'") from error
+        raise DamagedError(f"needs pyarrow: {how_to_install('parquet')}") from error
     try:
         rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
     except Exception as error:  # pyarrow's own classes

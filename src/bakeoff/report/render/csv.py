@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from bakeoff.errors import MissingPackageError
+from bakeoff.extras import how_to_install
 from bakeoff.report.export.frame import Frame, FrameColumn, Value
 from bakeoff.report.text import show_text
 
@@ -57,7 +58,7 @@ def make_pandas(frame: Frame) -> DataFrame:
         pandas = import_module("pandas")
     except ImportError as error:
         raise MissingPackageError(
-            'frames need pandas: pip install "bakeoff[pandas]". Or use to_records() or to_csv().'
+            f"frames need pandas: {how_to_install('pandas')} (or use to_records() or to_csv())"
         ) from error
     rows = list(frame.rows)
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(frame.columns)
