@@ -21,11 +21,6 @@ class Installed:
         'onnx-script>=0.6 ; extra == "onnx"',
         "ray>=2; extra == 'ray'",
     )
-        "numpy>=2",
-        "onnx>=1.17; extra == 'onnx'",
-        'onnx-script>=0.6 ; extra == "onnx"',
-        "ray>=2; extra == 'ray'",
-    )
 
     def __init__(self, origin: str | None) -> None:
         self.origin = origin
