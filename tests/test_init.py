@@ -60,7 +60,7 @@ def test_few_photos_get_pretrained_networks(init: Init, capsys: pytest.CaptureFi
     assert text.startswith("# yaml-language-server: $schema=study.schema.json\n")
     assert "# group: " in text  # names such as p3_1.jpg may tell objects apart
     assert json.loads(Path("study.schema.json").read_text("utf-8"))["$schema"]
-    assert "32 to train on, 8 to test on" in capsys.readouterr().out
+    assert "32 to train and validate, 8 to test" in capsys.readouterr().out
 
 
 def test_small_images_get_layer_networks(init: Init) -> None:

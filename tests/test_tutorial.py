@@ -53,5 +53,6 @@ def test_the_tutorial(tmp_path: Path) -> None:
 def test_what_matches() -> None:
     assert documents.matches("a 1.5 s\n...\nb +3.0 (2)", "a  27 s\nmore\nb -1,000 (7)")
     assert documents.matches("", "\n")
+    assert documents.matches("a\n...\nb", "a\nb")
     assert not documents.matches("a better than b", "a worse than b")
     assert not documents.matches("a", "a b")

@@ -347,11 +347,17 @@ class HeatMapError(WorkspaceError, code="BK804"):
 
 
 def nearest(name: object, choices: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the choice closest to `name`, or whose initials it is; "" if there is none."""
+    """Return " Did you mean 'x'?" for the choice closest to `name`; "" if there is none."""
+    closest = find_nearest(name, choices)
+    return f" Did you mean '{closest}'?" if closest else ""
+
+
+def find_nearest(name: object, choices: Iterable[str]) -> str:
+    """Return the choice closest to `name`, or whose initials it is; "" if there is none."""
     known = list(choices)
     matches = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     matches = matches or [choice for choice in known if name and initials(choice) == str(name)]
-    return f" Did you mean '{matches[0]}'?" if matches else ""
+    return matches[0] if matches else ""
 
 
 def initials(name: str) -> str:

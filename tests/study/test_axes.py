@@ -218,7 +218,22 @@ def test_an_arm_may_not_undo_its_block(answer: Answer) -> None:
 
 
 def test_two_axes_may_not_change_one_field(answer: Answer) -> None:
-    assert answer({"epochs": [1, 2]}, {"a": {"epochs": 3}, "b": None}) == [("arms.1.a.epochs", "arms.0.epochs")]
+    assert answer({"epochs": [1, 2]}, {"a": {"epochs": 3}, "b": None}) == [("arms.1.a.epochs", "arms.0.epochs", "- ")]
+
+
+def test_alternatives_that_make_one_arm_together_are_refused(answer: Answer) -> None:
+    """Each dash is an axis: two with one case each were meant as two arms."""
+    (facts,) = answer({"plain": None}, {"flipped": {"epochs": 3}})
+    assert facts == ("arms", "- ", "- ")
+    assert _plan({"plain": None, "more": {"epochs": 2}}, {"flipped": {"batch_size": 3}}).arms[0] == "plain / flipped"
+    assert _plan({"epochs": [2]}, {"flipped": {"batch_size": 3}}).arms == ("2 / flipped",)
+
+
+def test_an_arm_without_a_network_is_named(answer: Answer) -> None:
+    one, two = {"network": "mlp"}, {"epochs": 3}
+    assert answer({"a": one, "b": two}, recipe={}) == [("arms.0.b", "b")]
+    assert answer({"a": None, "b": two}, recipe={}) == [("recipe.network",)]
+    assert answer({"epochs": [1, 2]}, {"a": one, "b": None}, recipe={}) == [("arms.1.b", "b")]
 
 
 def test_one_arm_alone_is_allowed() -> None:

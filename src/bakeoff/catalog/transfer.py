@@ -180,6 +180,6 @@ def check_transfer(network: object, transfer: Transfer | None) -> None:
     name = str(getattr(network, "name", network))
     if not is_published(name):
         raise PublishedWeightsError(
-            f"transfer: no weights are published for {name}: imagenet needs a torchvision:NAME or timm:NAME network; "
+            f"no weights are published for {name}: imagenet needs a torchvision:NAME or timm:NAME network; "
             "give a file, a trial or a study's arm."
         )

@@ -115,7 +115,13 @@ def _write(path: Path, text: str) -> None:
 
 def _list_rows(found: Survey) -> Iterator[tuple[str, str]]:
     counts = found.class_counts
-    yield "images", f"{found.num_train:,} to train on, {found.num_test:,} to test on, in {len(counts)} classes"
+    own = found.num_own_validation
+    first = (
+        f"{found.num_train - own:,} to train, {own:,} to validate"
+        if own
+        else f"{found.num_train:,} to train and validate"
+    )
+    yield "images", f"{first}, {found.num_test:,} to test, in {len(counts)} classes"
     if found.sizes.num_unreadable:
         yield "skipped", f"{found.sizes.num_unreadable:,} that cannot be read (bakeoff data verify names them)"
     if found.findings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 app = typer.Typer()
+
+MOST_SHOWN = 5
+"""Names of each kind that `bakeoff list` shows."""
 
 
 class Listing(StrEnum):
@@ -58,12 +61,14 @@ def list_names(
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """List what a study file can name, or the settings of one."""
-    if kind not in set(Listing):
-        given = f"unknown kind '{kind}'" if kind else "name a kind"
-        raise UnknownNameError(f"list: {given}. Allowed: {', '.join(Listing)}.{nearest(kind, Listing)}")
-    what = Listing(kind)
-    rows = list(_list_settings(what, name) if name else _list_rows(what))
+    """List what a study file can name: the kinds, the names of a kind, or the settings of one name."""
+    if kind and kind not in set(Listing):
+        raise UnknownNameError(f"list: unknown kind '{kind}'. Allowed: {', '.join(Listing)}.{nearest(kind, Listing)}")
+    what = Listing(kind) if kind else None
+    if what is None:
+        rows = [(each.value, _shorten(list_entries(each))) for each in Listing]
+    else:
+        rows = list(_list_settings(what, name) if name else _list_rows(what))
     if as_json:
         more = _describe_studies() if what is Listing.studies and not name else {}
         print(
@@ -115,6 +120,11 @@ _REGISTRIES: Mapping[Listing, tuple[tuple[str, str], ...]] = {
     Listing.metrics: (("bakeoff.stats.metrics", "METRICS"),),
 }
 """Module and name of each listing's entries; imported on demand."""
+
+
+def _shorten(names: Sequence[str]) -> str:
+    shown = names[:MOST_SHOWN]
+    return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")
 
 
 def _describe_studies() -> dict[str, dict[str, object]]:

@@ -343,7 +343,10 @@ def _list_unknown(
     """Say what an estimate leaves out before images are opened or networks built."""
     closed = dict.fromkeys(block.data.source.label for block in plan.blocks if block.data.source not in datasets)
     if closed:
-        yield f"not included in cohorts and time, because the image size is unknown: {', '.join(closed)}."
+        yield (
+            f"not included in cohorts and time, because the image size is unknown: {', '.join(closed)}. Images that "
+            "differ in size need data.image_size."
+        )
     unknown = dict.fromkeys(
         str(group.trials[0].recipe.network.name)
         for group in groups

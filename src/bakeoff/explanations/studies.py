@@ -34,10 +34,10 @@ EXPLANATIONS = (
         code="BK104",
         title="Unknown name",
         meaning="Nothing has the name that was given: no optimizer, dataset, metric, arm, block, table or format.",
-        remedy="Use one of the names that the message lists. `bakeoff list` shows all that a study can name. A name "
+        remedy="Use one of the names that the message lists. `bakeoff list KIND` shows all names of a kind. A name "
         "from another package needs that package to be installed in the same environment.",
-        example="study.yaml:12: recipe.optimizer: unknown optimizer 'adamm'. Allowed: sgd, adam, adamw. Did you mean "
-        "'adam'?",
+        example="study.yaml:12: recipe.optimizer: unknown optimizer 'adamm'. Allowed: sgd, adam, adamw, ... Did you "
+        "mean 'adam'?",
     ),
     Explanation(
         code="BK105",

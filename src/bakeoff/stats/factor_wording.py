@@ -143,7 +143,8 @@ def write_assumptions(found: FactorEffects, rules: Rules) -> str:
         return averaged
     families = f"the {len(found.effects)} differences of levels are one family"
     if found.interactions:
-        families += f" and the {len(found.interactions)} interactions another, each"
+        number = len(found.interactions)
+        families += f" and {'the interaction' if number == 1 else f'the {number} interactions'} another, each"
     chance = percent(1 - rules.confidence)
     return f"{averaged} In a block {families} with a chance of at most {chance} of any false verdict (Holm)."
 

@@ -30,6 +30,7 @@ MAX_COMBINATIONS = 20_000
 """Maximum number of blocks times arms in a study."""
 
 MISSING_NETWORK = Fault(("recipe", "network"), MISSING, MISSING_FIELD)
+ALTERNATIVES = "put alternatives under one '- '"
 NOTHING = Entry(label="", changes=(), place=(), named=True)
 
 DEFAULT_ARM: dict[str, Any] = {DEFAULT: {}}
@@ -93,7 +94,7 @@ def combine(
     arms = arms if search is None else [DEFAULT_ARM]
     block_axes, block_faults = read_axes("blocks", blocks)
     arm_axes, arm_faults = read_axes("arms", arms)
-    axis_faults = [*block_faults, *arm_faults]
+    axis_faults = [*block_faults, *arm_faults, *_refuse_single_cases(arm_axes)]
     result = Combined(faults=[*from_faults, *_check_recipe_alone(base), *axis_faults])
     if not arms:
         message = "arms is empty: name at least one, for example '- initializer: [he_normal]'"
@@ -235,6 +236,7 @@ def _combine_all(
 ) -> None:
     """Fill `result`. In an incomplete study the fit is not checked: what it depends on may be missing."""
     result.faults += [*_find_repeated_labels("block", block_choices), *_find_repeated_labels("arm", arm_choices)]
+    lacking: list[tuple[Entry, ...]] = []
     fits: set[tuple[object, str]] = set()
     conflicts: set[str] = set()
     recipes: list[list[str]] = [[] for _ in arm_choices]
@@ -251,6 +253,7 @@ def _combine_all(
             for entry in arm_choice:
                 entry.apply(draft)
             recipe, faults = _validate(Recipe, draft, "recipe")
+            lacking += [arm_choice] * (MISSING_NETWORK in faults)
             where = f"(block {block!r}, arm {_join(arm_choice)!r})"
             result.faults += [*_name_combination(faults, where, conflicts)]
             result.faults += [Fault(source.key, message, INVALID_AXES) for source, message in draft.faults]
@@ -262,8 +265,31 @@ def _combine_all(
                 result.faults += _check_fit(combination, draft, fits)
             result.combinations.append(combination)
             recipes[number].append(recipe.model_dump_json())
+    if lacking and len(lacking) < len(block_choices) * len(arm_choices):
+        result.faults = [fault for fault in result.faults if fault != MISSING_NETWORK]
+        result.faults += [_blame_arm(arm, arm_choices) for arm in lacking if not incomplete]
     if not result.faults:
         _compare_arms(arm_choices, recipes, result)
+
+
+def _refuse_single_cases(axes: Sequence[Sequence[Entry]]) -> list[Fault]:
+    """Refuse arms that were meant as alternatives, but make one together: axes of one named case each."""
+    if len(axes) < 2 or any(len(axis) != 1 or not axis[0].named for axis in axes):
+        return []
+    names = [axis[0].label for axis in axes]
+    message = f"together one arm, {' / '.join(names)}, since every '- ' is an axis: {ALTERNATIVES}"
+    return [Fault(("arms",), message, INVALID_AXES)]
+
+
+def _blame_arm(arm: Sequence[Entry], arms: Sequence[Sequence[Entry]]) -> Fault:
+    """Return the fault of an arm without a network, at its case on the axis where other cases name one."""
+
+    def names_network(entry: Entry) -> bool:
+        return any(change.path[:2] == ("recipe", "network") for change in entry.changes)
+
+    axis = next((n for n in range(len(arm)) if any(names_network(other[n]) for other in arms)), 0)
+    message = f"no network: neither {arm[axis].label!r} nor the study's recipe names one"
+    return Fault(arm[axis].place, message, MISSING_FIELD)
 
 
 def _name_combination(faults: Sequence[Fault], where: str, conflicts: set[str]) -> Iterator[Fault]:

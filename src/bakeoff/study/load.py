@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import ValidationError
 
 from bakeoff.data.source import show_text
-from bakeoff.errors import STUDY_NOT_FOUND, UNREADABLE, Problem, StudyError, nearest
+from bakeoff.errors import STUDY_NOT_FOUND, UNREADABLE, Problem, StudyError, find_nearest
 from bakeoff.study.about import About, Quick
 from bakeoff.study.axes import Fault
 from bakeoff.study.document import MAX_CHARACTERS, read_document
@@ -205,8 +205,9 @@ def _explain_absence(path: Path) -> str:
         return f"a folder, not a study file.{inside}"
     if found == "other":
         return "not a regular file: give a study file or the name of a shipped study"
-    near = [*shipped, *(str(path.parent / name) for name in _list_files(path.parent))]
-    hint = nearest(str(path)[:MAX_SHOWN], near)
+    near = {Path(name).stem: str(path.parent / name) for name in _list_files(path.parent)}  # endings are alike
+    closest = find_nearest(path.stem[:MAX_SHOWN], [*near, *shipped])
+    hint = f" Did you mean '{near.get(closest, closest)}'?" if closest else ""
     return f"no such file, and no shipped study of this name ({', '.join(shipped)}).{hint}"
 
 

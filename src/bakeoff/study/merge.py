@@ -168,7 +168,7 @@ class Draft:
 
     def _add_conflict(self, path: Path, source: Source, earlier: Source) -> None:
         """Record that two axes change the same value, once per source."""
-        reason = "two axes must not change the same field"
+        reason = "two axes must not change the same field; put alternatives under one '- '"
         if source.axis[:1] != earlier.axis[:1]:
             reason = "an arm must not change what its block sets"
         message = f"changes {join_path(path[1:])}, which {join_path(earlier.key)} changes too: {reason}"

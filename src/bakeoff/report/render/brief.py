@@ -51,7 +51,8 @@ def _describe_block(summary: Summary, answer: BlockAnswer) -> str:
     said = ", ".join(f"{_WORDS[word]} {_name(by_word[word])}" for word in _WORDS if word in by_word)
     role = f"{'the baseline ' if answer.baseline else ''}{reference}"
     runs = count(arm.replicates, summary.runs.removesuffix("s"))
-    return f"{where}{role} is {said} ({format_mean(summary.measure, score)} {summary.measure.label}, {runs})"
+    over = f"mean ± sd of {runs}" if score.sd is not None else runs
+    return f"{where}{role} is {said} ({summary.measure.label} {format_mean(summary.measure, score)}, {over})"
 
 
 def _name(arms: Sequence[str]) -> str:

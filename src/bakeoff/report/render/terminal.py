@@ -17,7 +17,7 @@ from bakeoff.report.sections import SECTIONS
 from bakeoff.report.tables import Column, Medium, break_name
 from bakeoff.report.text import show_text
 
-_LAST = ("answer", "failures", "basis")
+_LAST = ("answer", "failures", "basis", "next")
 """These sections end the output, next to the prompt."""
 
 _FIRST = ("understood", "search")

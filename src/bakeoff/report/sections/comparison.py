@@ -88,6 +88,9 @@ def _compare(report: ReportInput, answer: BlockAnswer) -> Iterator[Part]:
         sacrifices=_list_sacrifices(summary, scores),
         media=PAGES | Medium.LATEX | terminal_if_few(summary),
     )
+    if block == summary.answers[0].block and any("±" in cell for column in scores for cell in column.cells):
+        text = f"± is the standard deviation over {summary.runs}."
+        yield Paragraph(text=text, role="quiet", media=terminal_if_few(summary))
     columns = tabulate_all_scores(summary, block, ("train", summary.split))
     if len(columns) > 1:
         table = Table(caption=f"Every metric on training and {summary.split} images", columns=columns)

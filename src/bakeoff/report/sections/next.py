@@ -61,7 +61,8 @@ def write_next(report: ReportInput) -> Iterator[Part]:
         label="Take it elsewhere, compared with its own predictions", text=f"{export} --format onnx", media=PAGES
     )
     yield Bullets(lines=tuple(f"Weights: {path} in the workspace" for path in steps.weights.values()), media=PAGES)
-    yield Paragraph(text=f"Classify photos with {names[0]}: {predict} PHOTO...", names=names[:1], media=Medium.TERMINAL)
+    best = f"Classify photos with {names[0]}, best on validation: {predict} PHOTO..."
+    yield Paragraph(text=best, names=names[:1], media=Medium.TERMINAL)
 
 
 def _describe(block: str, winner: Winner, has_blocks: bool) -> str:
