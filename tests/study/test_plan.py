@@ -200,3 +200,10 @@ def test_what_a_study_remembers_is_no_part_of_it() -> None:
     changed = study.model_copy(update={"arms": ({"initializer": ["orthogonal", "he_normal"]},)})
     expand(changed)
     assert changed.model_copy(update={"arms": study.arms}) == study
+
+
+def test_long_names_of_arms_are_noted() -> None:
+    long = {"name": "cnn", "filters": [8, 16], "units": [32]}
+    assert any("long name" in note for note in warn(_study(arms=[{"network": ["mlp", long]}])))
+    named = [{"small": {"network": "mlp"}, "a very long name that somebody chose": {"network": long}}]
+    assert not any("long name" in note for note in warn(_study(arms=named)))

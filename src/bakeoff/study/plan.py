@@ -26,6 +26,9 @@ from bakeoff.study.winner import read_from
 TRIAL_ID_CHARACTERS = 24
 """Hexadecimal characters of a trial's id: 96 bits, so that a billion trials collide with probability 1e-11."""
 
+LONG_NAME = 30
+"""Characters of a name made of settings beyond which tables cut it."""
+
 FIRST_FIELDS = ("network", "initializer", "optimizer", "batch_size", "epochs", "early_stopping")
 """Recipe fields that are always part of an identity, even at their defaults."""
 
@@ -151,10 +154,9 @@ def get_about(study: Study, *, is_changed: bool = False) -> About:
 
 def warn(study: Study) -> tuple[str, ...]:
     """Return warnings to show before a study runs, one sentence each."""
-    return (
-        *filter(None, [study.decide.warning, _warn_of_one_arm(study), _warn_of_few_replicates(study)]),
-        *name_code(study),
-    )
+    found = (warn_of(study) for warn_of in (_warn_of_one_arm, _warn_of_few_replicates, _warn_of_long_names))
+    notes = (study.decide.warning, *found)
+    return (*filter(None, notes), *name_code(study))
 
 
 def _warn_of_one_arm(study: Study) -> str:
@@ -163,6 +165,15 @@ def _warn_of_one_arm(study: Study) -> str:
     if study.search is not None or len(arms) != 1:
         return ""
     return f"there is one arm, {next(iter(arms))}, and nothing to compare it with: add another to arms."
+
+
+def _warn_of_long_names(study: Study) -> str:
+    """Return a warning that arms are named by their settings, at a length that tables cut; empty if none is."""
+    parts = [part for found in study.combine().combinations for part in found.arm.split(" / ")]
+    long = next((part for part in parts if "=" in part and len(part) > LONG_NAME), None)
+    if study.search is not None or long is None:
+        return ""
+    return f"{long} is a long name for an arm: give the case one of your own, such as 'small: {{network: ...}}'."
 
 
 def _warn_of_few_replicates(study: Study) -> str:
