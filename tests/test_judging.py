@@ -358,6 +358,16 @@ def test_json_lines_and_parquet_are_read(tmp_path: Path) -> None:
     assert figures(bakeoff.judge(tmp_path / "scores.parquet").verdicts) == expected
 
 
+def test_equal_scores_within_a_margin_are_too_few_and_foretell_nothing() -> None:
+    """Three equal pairs have a sign-flip p of 1/8; that they do not spread says nothing of the next ones."""
+    scores = {"a": [0.91, 0.92, 0.905], "b": [0.91, 0.92, 0.905]}
+    found = bakeoff.judge(scores, metric="accuracy", margin=0.01, paired=True)
+    (verdict,) = found.verdicts
+    assert verdict.verdict == "inconclusive"
+    assert "too few" in verdict.reason
+    assert not found.report.facts["power"].blocks
+
+
 def test_constant_scores_say_so() -> None:
     judged = bakeoff.judge({"a": [0.9] * 4, "b": [0.8] * 4}, metric="acc")
     assert judged.verdicts[0].verdict == "better"

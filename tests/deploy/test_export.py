@@ -153,6 +153,29 @@ def test_the_example_reads_photos_as_training_does(tmp_path: Path, fit: Fit, siz
     np.testing.assert_array_equal(example.read_photo(str(tmp_path / "photo.png"), photo), expected)
 
 
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("size", [(301, 203), (203, 301), (160, 160), (90, 40)])
+@pytest.mark.parametrize("orientation", range(10))
+def test_the_example_reads_large_jpegs_as_training_does(
+    tmp_path: Path, fit: Fit, size: tuple[int, int], orientation: int
+) -> None:
+    """They are decoded at a reduced scale, which changes every pixel; and cameras turn them."""
+    pixels = np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / "photo.jpg", exif=exif)
+    photo = {"width": 31, "height": 17, "colour": "rgb", "fit": fit}
+    expected = read_picture(str(tmp_path / "photo.jpg"), (17, 31), "rgb", fit).pixels_HWC
+    np.testing.assert_array_equal(example.read_photo(str(tmp_path / "photo.jpg"), photo), expected)
+
+
+def test_the_example_reads_16_bits_as_training_does(tmp_path: Path) -> None:
+    Image.fromarray(np.arange(0, 65_000, 650, dtype=np.uint16).reshape(10, 10)).save(tmp_path / "photo.png")
+    photo = {"width": 8, "height": 8, "colour": "grey", "fit": "crop"}
+    expected = read_picture(str(tmp_path / "photo.png"), (8, 8), "grey", "crop").pixels_HWC
+    np.testing.assert_array_equal(example.read_photo(str(tmp_path / "photo.png"), photo), expected)
+
+
 def test_the_card_shows_the_worst_mistakes_and_what_the_audit_found(trained: tuple[Path, Path], tmp_path: Path) -> None:
     workspace, _ = trained
     best = load("photos", workspace).report.evidence_of("photos")

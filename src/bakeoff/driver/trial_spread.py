@@ -38,6 +38,9 @@ Load = Callable[[str, str], Predictions | None]
 ScoredSplit: TypeAlias = Literal["test", "validation"]
 """Where trials were scored."""
 
+LEAST_SD = 1e-12
+"""A smaller standard deviation is that of rounding."""
+
 Scores = Mapping[str, Mapping[int, TrialResult]]
 """Arm -> replicate -> trial done."""
 
@@ -54,6 +57,8 @@ def measure_trials(
     study: str,
 ) -> VarianceSource | None:
     """Return the spread that the trials of one block show; None without two arms with two replicates in common.
+
+    None also where no difference varies: nothing follows from that for other replicates.
 
     Args:
         results: of one block, in any order.
@@ -77,9 +82,12 @@ def measure_trials(
     fewest = min(len(scores[a].keys() & scores[b].keys()) for a, b in pairs)
     degrees = count_pooled_degrees(len(scores), fewest, against_baseline=len(pairs) < len(scores))
     measured = _pool(scores, pairs, record, split, num_images, load)
+    expected = measured.expect(1.0, None)
+    if max(expected.sd, expected.images**0.5) < LEAST_SD:
+        return None
     ends = (measured.expect(factor, end) for factor in list_factors(degrees) for end in (0, 1))
     return VarianceSource(
-        spread=measured.expect(1.0, None),
+        spread=expected,
         ends=tuple(dict.fromkeys(ends)),
         num_trials=sum(map(len, scores.values())),
         num_replicates=fewest,

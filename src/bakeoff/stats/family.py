@@ -236,15 +236,17 @@ def _judge(comparison: PairComparison, p: float, p_equivalence: float, alpha: fl
         word: VerdictWord = "better" if ahead == comparison.higher_is_better else "worse"
         test = f"{_say_constant(comparison)}, " if comparison.exact else ""
         return word, f"{test}adjusted p {p:.2g}"
-    return "inconclusive", _doubt(comparison, p, alpha)
+    return "inconclusive", _doubt(comparison, p, p_equivalence, alpha)
 
 
-def _doubt(comparison: PairComparison, p: float, alpha: float) -> str:
+def _doubt(comparison: PairComparison, p: float, p_equivalence: float, alpha: float) -> str:
     everywhere = f"in all {comparison.n} {_runs(comparison)}"
     if comparison.exact and comparison.unpaired is not None:
         return f"{_say_constant(comparison)}: a permutation test is all that is left (adjusted p {p:.2g})"
     if comparison.exact and comparison.difference == 0:
-        return f"equal {everywhere}, and no margin is declared to call that equivalent"
+        if comparison.margin is None:
+            return f"equal {everywhere}, and no margin is declared to call that equivalent"
+        return f"equal {everywhere}: too few to show that they are equivalent (adjusted p {p_equivalence:.2g})"
     if comparison.exact and comparison.test_share is not None:
         return f"same difference {everywhere}: without spread, overlapping folds cannot be tested"
     if comparison.exact:

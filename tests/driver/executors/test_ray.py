@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 
 from bakeoff.api import Study, run
 from bakeoff.errors import BakeoffError
+from bakeoff.extras import how_to_install
 from bakeoff.ledger.read import open_reading
 from bakeoff.report.progress import RunProgress
 from bakeoff.workspace import Folders
@@ -105,7 +106,7 @@ def test_without_ray_one_line_says_what_to_install(tmp_path: Path, monkeypatch: 
     with pytest.raises(BakeoffError) as raised:
         run(Study.model_validate(STUDY), workspace=tmp_path, executor="ray")
     assert str(raised.value).startswith("--executor ray ")
-    assert "'bakeoff[ray]'" in str(raised.value)
+    assert how_to_install("ray") in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -14,42 +14,73 @@ from PIL import Image, ImageOps
 
 FOLDER = Path(__file__).resolve().parent
 
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom edge of a part of a photo, in its pixels."""
+
 
 def read_photo(path: str, photo: dict[str, Any]) -> Any:
-    """Return a photo as uint8 [H, W, C], as images were decoded in training."""
-    image = ImageOps.exif_transpose(Image.open(path))
+    """Return a photo as uint8 [H, W, C], as images were decoded in training: large JPEGs at 1/2, 1/4 or 1/8."""
+    opened = Image.open(path)
+    size, target = opened.size, (photo["width"], photo["height"])
+    box: Box = (0.0, 0.0, float(size[0]), float(size[1]))
+    if opened.format in ("JPEG", "MPO"):
+        upright, turned = (scale_whole(each, target, photo["fit"]) for each in (size, size[::-1]))
+        drafted = opened.draft(None, (2 * max(upright[0], turned[1]), 2 * max(upright[1], turned[0])))
+        box = box if drafted is None or opened.size == size else drafted[1]
+    orientation = opened.getexif().get(0x0112, 1)
+    box = turn_box(box, opened.size, orientation)
+    size = size[::-1] if orientation in range(5, 9) else size
+    image: Image.Image = ImageOps.exif_transpose(opened)
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray(((np.asarray(image).astype(np.int64) + 128) // 257).astype(np.uint8))
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
         layered = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layered.size, (255, 255, 255, 255)), layered)
     grey = photo["colour"] == "grey"
     image = image if grey and image.mode == "L" else image.convert("RGB")
-    image = fit_photo(image, photo["width"], photo["height"], photo["fit"])
+    image = fit_photo(image, box, scale_whole(size, target, photo["fit"]), target)
     return np.array(image.convert("L"))[..., None] if grey else np.array(image)
 
 
-def fit_photo(image: Image.Image, width: int, height: int, fit: str) -> Image.Image:
-    """Resize a photo as in training: crop its middle, pad it with black, or stretch it."""
-    whole = (width, height)
-    is_wider = image.width * height > image.height * width
+def scale_whole(size: tuple[int, int], target: tuple[int, int], fit: str) -> tuple[int, int]:
+    """Return what a whole photo is resized to, before its middle is cropped or it is padded with black."""
+    (width, height), (wide, high) = size, target
+    if fit == "stretch" or width * high == height * wide:
+        return target
+    is_wider = width * high > height * wide
     if fit == "crop":
-        longer = int(height * image.width / image.height) if is_wider else int(width * image.height / image.width)
-        whole = (longer, height) if is_wider else (width, longer)
-    elif fit == "pad" and is_wider:
-        whole = (width, max(1, round(width * image.height / image.width)))
-    elif fit == "pad":
-        whole = (max(1, round(height * image.width / image.height)), height)
-    kept = (min(whole[0], width), min(whole[1], height))
-    if image.size == whole == (width, height):
+        return (int(high * width / height), high) if is_wider else (wide, int(wide * height / width))
+    return (wide, max(1, round(wide * height / width))) if is_wider else (max(1, round(high * width / height)), high)
+
+
+def turn_box(box: Box, size: tuple[int, int], orientation: int) -> Box:
+    """Return where a part of a stored photo is after it was turned upright by its EXIF orientation."""
+    (left, top, right, bottom), (width, height) = box, size
+    if orientation in range(5, 9):
+        left, top, right, bottom, width, height = top, left, bottom, right, height, width
+    if orientation in (2, 3, 6, 7):
+        left, right = width - right, width - left
+    if orientation in (3, 4, 7, 8):
+        top, bottom = height - bottom, height - top
+    return left, top, right, bottom
+
+
+def fit_photo(image: Image.Image, box: Box, whole: tuple[int, int], target: tuple[int, int]) -> Image.Image:
+    """Resize the part of a photo in `box`, which would become `whole`: crop its middle, or pad it with black."""
+    if image.size == whole == target:  # never a large JPEG
         return image
-    first = (round((whole[0] - kept[0]) / 2), round((whole[1] - kept[1]) / 2))
-    scale = (image.width / whole[0], image.height / whole[1])
-    right, bottom = (min(size, (first[n] + kept[n]) * scale[n]) for n, size in enumerate(image.size))
-    box = (first[0] * scale[0], first[1] * scale[1], right, bottom)
-    image = image.resize(kept, Image.Resampling.BILINEAR, box=box)
-    if kept == (width, height):
+    kept = (min(whole[0], target[0]), min(whole[1], target[1]))
+    starts, ends = [], []
+    for n in (0, 1):
+        start, end, first = box[n], box[n + 2], round((whole[n] - kept[n]) / 2)
+        scale = (end - start) / whole[n]
+        starts.append(start + first * scale if first else start)
+        ends.append(min(end, start + (first + kept[n]) * scale) if first + kept[n] < whole[n] else end)
+    image = image.resize(kept, Image.Resampling.BILINEAR, box=(starts[0], starts[1], ends[0], ends[1]))
+    if kept == target:
         return image
-    padded = Image.new(image.mode, (width, height))
-    padded.paste(image, ((width - kept[0]) // 2, (height - kept[1]) // 2))
+    padded = Image.new(image.mode, target)
+    padded.paste(image, ((target[0] - kept[0]) // 2, (target[1] - kept[1]) // 2))
     return padded
 
 
