@@ -348,14 +348,35 @@ def test_a_longer_study_needs_no_new_probe(choose: Choose, make_plan: Callable[.
     assert choose(make_plan(2, replicates=4, recipe={"epochs": 9}))[1] == []
 
 
-@pytest.mark.parametrize("died", [True, False])
+@pytest.mark.parametrize(("died", "num_probes"), [(True, 2), (False, 1)])
 def test_a_lost_probe_means_float32(
-    choose: Choose, make_plan: Callable[..., Plan], ledger: Ledger, lose: Any, died: bool
+    choose: Choose, make_plan: Callable[..., Plan], ledger: Ledger, lose: Any, died: bool, num_probes: int
 ) -> None:
     mode, probes = choose(make_plan(2), lambda task, attempt: lose(task, died=died, reason="boom"))
     assert mode == Modes(common="float32")
-    assert len(probes) == 1
-    assert ledger.connection.execute("SELECT kind, message FROM incidents").fetchall() == [("error", "probe: boom")]
+    assert len(probes) == num_probes
+    incidents = ledger.connection.execute("SELECT kind, message FROM incidents").fetchall()
+    assert incidents == [("error", "probe: boom")] * num_probes
+
+
+def test_gradients_that_are_not_finite_mean_float32(
+    choose: Choose, make_plan: Callable[..., Plan], script: Any
+) -> None:
+    def behave(task: ProbeTask, attempt: int) -> Sequence[Report]:
+        done = replace(script.probe_done(task, agrees=False), relative_difference=float("inf"))
+        return [done, TaskDone(task_id=task.probe_id)]
+
+    assert choose(make_plan(2), behave)[0] == Modes(common="float32")
+    assert choose(make_plan(2), behave) == (Modes(common="float32"), [])
+
+
+def test_a_probe_whose_worker_was_killed_is_tried_again(
+    choose: Choose, make_plan: Callable[..., Plan], lose: Any, script: Any
+) -> None:
+    def behave(task: ProbeTask, attempt: int) -> Sequence[Report]:
+        return lose(task, died=True) if attempt == 0 else [script.probe_done(task), TaskDone(task_id=task.probe_id)]
+
+    assert choose(make_plan(2), behave)[0] == Modes(common="bfloat16")
 
 
 def test_threads_are_recorded_where_a_network_is_large_enough_and_kept(

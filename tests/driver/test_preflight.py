@@ -53,6 +53,16 @@ def test_a_worker_that_is_lost_over_it_is_named(plan: Plan, script: Any) -> None
         check_networks(plan.trials, open_datasets(plan.blocks, None), script.Executor(lose), say=print)
 
 
+def test_a_worker_that_was_killed_is_replaced(plan: Plan, script: Any) -> None:
+    def lose_once(task: Any, attempt: int) -> Sequence[Report]:
+        lost = TaskLost(task_id=task.check_id, died=True, reason="the worker process died of SIGKILL")
+        return [CheckDone(check_id=task.check_id, problem=""), TaskDone(task_id=task.check_id)] if attempt else [lost]
+
+    executor = script.Executor(lose_once)
+    check_networks(plan.trials, open_datasets(plan.blocks, None), executor, say=print)
+    assert len(executor.submitted) == 4
+
+
 def test_nothing_is_trained_and_no_test_split_opened(plan: Plan, script: Any, folders: Folders) -> None:
     executor = script.Executor(refuse)
     with pytest.raises(NetworkError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -263,25 +264,33 @@ def _describe(recipe: Recipe) -> dict[str, Any]:
 
 
 def _measure(tasks: Sequence[ProbeTask], run: OpenRun) -> None:
-    """Run probes one by one, so that they do not disturb each other's times; a lost one counts as disagreement."""
+    """Run probes one by one, so that they do not disturb each other's times.
+
+    A probe that is lost counts as disagreement; one whose worker died is tried once more.
+    """
     executor, ledger = run.context.executor, run.ledger
     for task in tasks:
         executor.submit(task)
-        ended = False
+        ended, was_lost = False, False
         while not ended:
             for report in executor.poll(0.5):
-                ended |= isinstance(report, TaskDone | TaskLost)
                 if isinstance(report, ProbeDone):
                     _record(report, ledger)
                 elif isinstance(report, TaskLost):
                     ledger.record_incident(task.probe_id, "error", f"probe: {report.detail or report.reason}")
+                    if report.died and not was_lost:
+                        was_lost = True
+                        executor.submit(task)
+                        continue
                     ledger.record_probe(task.probe_id, {"seconds_per_step": {}, "agrees": False})
+                    run.context.observer.message(f"{task.label}: float32, for its probe was lost: {report.reason}")
+                ended |= isinstance(report, TaskDone | TaskLost)
 
 
 def _record(report: ProbeDone, ledger: Ledger) -> None:
     result = {
         "seconds_per_step": dict(report.seconds_per_step),
-        "relative_difference": report.relative_difference,
+        "relative_difference": report.relative_difference if math.isfinite(report.relative_difference) else None,
         "agrees": report.agrees,
         "num_members": report.num_members,
         "seconds_alone": dict(report.seconds_alone),

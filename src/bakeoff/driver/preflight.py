@@ -94,7 +94,7 @@ def _run(checks: dict[str, _Check], executor: Executor, say: Callable[[str], obj
     problems = {}
     for check in checks.values():
         executor.submit(check.task)
-    waiting = set(checks)
+    waiting, lost = set(checks), set[str]()
     while waiting:
         for report in executor.poll(POLL_SECONDS):
             if isinstance(report, Notice):
@@ -103,6 +103,9 @@ def _run(checks: dict[str, _Check], executor: Executor, say: Callable[[str], obj
                 problems[report.check_id] = f"{checks[report.check_id].where}: {report.problem}"
             elif isinstance(report, TaskDone):
                 waiting.discard(report.task_id)
+            elif isinstance(report, TaskLost) and report.died and report.task_id not in lost:
+                lost.add(report.task_id)  # not for its network's sake, perhaps
+                executor.submit(checks[report.task_id].task)
             elif isinstance(report, TaskLost):
                 waiting.discard(report.task_id)
                 problems[report.task_id] = f"{checks[report.task_id].where}: {report.reason}"
