@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 IS_WINDOWS = os.name == "nt"
@@ -85,6 +85,22 @@ def fill_descriptors() -> None:
         while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
             pass
         os.close(descriptor)
+
+
+def hide_from_children(*descriptors: int) -> None:
+    """Let processes that this one forks see the null device in place of these descriptors.
+
+    A forked child that outlives this process would else hold its pipes open, and who reads them would wait for it.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: _blind(descriptors))
+
+
+def _blind(descriptors: Sequence[int]) -> None:
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        os.dup2(nothing, descriptor, inheritable=False)
+    os.close(nothing)
 
 
 def flush_folder(folder: Path) -> None:

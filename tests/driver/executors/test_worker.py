@@ -34,6 +34,18 @@ def test_too_little_memory_is_told_apart(
     assert not lost.died
 
 
+def test_what_an_exception_says_can_be_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("\udcff" * 10_000_000)
+
+    monkeypatch.setattr(worker, "_dispatch", fail)
+    sent: list[Any] = []
+    worker.run_task(ProbeTask(probe_id="p", label="", members=(), data=None), tmp_path, None, sent.append)  # type: ignore[arg-type]
+    for text in (sent[0].reason, sent[0].detail):
+        assert "\\udcff" in text
+        assert len(text.encode()) < 100_000
+
+
 def test_every_task_has_the_threads_it_asks_for(tmp_path: Path) -> None:
     seen: list[int] = []
 

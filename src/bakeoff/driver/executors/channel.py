@@ -10,6 +10,8 @@ import os
 import pickle
 from typing import Any, BinaryIO
 
+from bakeoff.system import hide_from_children
+
 _READY = b"worker ready\n"
 _INPUT, _OUTPUT, _ERRORS = range(3)
 
@@ -20,13 +22,15 @@ BROKEN = (EOFError, OSError, pickle.UnpicklingError)
 def take_over() -> tuple[BinaryIO, BinaryIO]:
     """Return the streams of this process's tasks and reports, and say that it is ready.
 
-    From now on what this process or its children print goes to standard error, and they read nothing.
+    From now on what this process or its children print goes to standard error, and they read nothing. Children that it
+    forks do not hold the streams.
     """
     tasks, reports = os.fdopen(os.dup(_INPUT), "rb"), os.fdopen(os.dup(_OUTPUT), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, _INPUT)
     os.close(nothing)
     os.dup2(_ERRORS, _OUTPUT)
+    hide_from_children(tasks.fileno(), reports.fileno())
     reports.write(_READY)
     reports.flush()
     return tasks, reports

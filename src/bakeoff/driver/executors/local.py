@@ -81,6 +81,9 @@ class _Worker:
                     self._post(self, report)
         except BROKEN:
             pass  # the process has ended
+        except Exception:
+            # Something else wrote into the pipe; what it left can be anything.
+            self.process.kill()
         finally:
             self._post(self, None)
 

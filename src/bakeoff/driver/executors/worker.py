@@ -33,6 +33,9 @@ from bakeoff.messages import (
 )
 from bakeoff.system import die_with_parent
 
+MOST_CHARACTERS = 10_000
+"""Of a reason, and of a traceback: the message of an exception may hold a whole tensor."""
+
 
 def main() -> None:
     """Serve tasks until the driver is gone.
@@ -93,17 +96,24 @@ def run_task(task: Task, workspace: Path, opener: Opener, send: Callable[[Report
     try:
         _dispatch(task, workspace, opener, send, device)
     except StorageError as error:
-        send(TaskLost(task_id=task_id(task), died=False, reason=str(error), is_final=True))
+        send(TaskLost(task_id=task_id(task), died=False, reason=_make_plain(str(error)), is_final=True))
     except BakeoffError as error:
-        send(TaskLost(task_id=task_id(task), died=False, reason=str(error)))
+        send(TaskLost(task_id=task_id(task), died=False, reason=_make_plain(str(error))))
     except Exception as error:
         lines = str(error).strip().splitlines() or [""]
-        reason = f"{type(error).__name__}: {lines[0]}"
-        detail = traceback.format_exc()
+        reason = _make_plain(f"{type(error).__name__}: {lines[0]}")
+        detail = _make_plain(traceback.format_exc())
         full = _is_out_of_memory(error)
         send(TaskLost(task_id=task_id(task), died=False, reason=reason, detail=detail, out_of_memory=full))
     if device.startswith("cuda"):
         _return_memory()
+
+
+def _make_plain(text: str) -> str:
+    """Return a text that a ledger and a terminal can hold: shortened, and with lone surrogates escaped."""
+    half = MOST_CHARACTERS // 2
+    shown = text if len(text) <= MOST_CHARACTERS else f"{text[:half]} ... {text[-half:]}"
+    return shown.encode(errors="backslashreplace").decode()
 
 
 def _is_out_of_memory(error: Exception) -> bool:
