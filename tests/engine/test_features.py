@@ -153,7 +153,7 @@ def test_features_stand_in_for_the_images_and_missing_parts_alone_are_computed(
     np.testing.assert_array_equal(second.images.pixels[:, 0, 0], rows)
 
 
-@pytest.mark.parametrize("damage", ["empty", "half", "other", "no time"])
+@pytest.mark.parametrize("damage", ["empty", "half", "other", "one byte", "an archive", "no time", "endless"])
 def test_a_damaged_file_is_computed_again(images: Images, file: FeatureFile, folders: Folders, damage: str) -> None:
     rows = fill(folders, file)
     join_parts(folders, file)
@@ -161,12 +161,30 @@ def test_a_damaged_file_is_computed_again(images: Images, file: FeatureFile, fol
     whole = path.read_bytes()
     if damage == "no time":
         folders.feature_facts(file.key).unlink()
+    elif damage == "endless":
+        folders.feature_facts(file.key).write_text('{"seconds": Infinity}')
+    elif damage == "one byte":
+        path.write_bytes(whole[:-7] + bytes([whole[-7] ^ 1]) + whole[-6:])
+    elif damage == "an archive":
+        np.savez(path.with_suffix(".npz"), rows=rows)
+        path.with_suffix(".npz").rename(path)
     elif damage == "other":
         np.save(path, np.zeros((3, 1, 1, 5), np.float32))
     else:
         path.write_bytes(whole[: len(whole) // 2 if damage == "half" else 0])
     again = open_features([file], images, np.empty(0, int), folders, lambda file, start: fill(folders, file, [start]))
     np.testing.assert_array_equal(again.images.pixels[:, 0, 0], rows)
+
+
+def test_files_without_a_checksum_are_still_read(file: FeatureFile, folders: Folders) -> None:
+    """Earlier versions wrote none."""
+    rows = fill(folders, file)
+    join_parts(folders, file)
+    folders.feature_facts(file.key).write_text('{"seconds": 1.5, "images": 200}')
+    stored = load_features(folders, file)
+    assert stored is not None
+    np.testing.assert_array_equal(stored[0][:, 0, 0], rows)
+    assert stored[1] == 1.5
 
 
 def test_two_that_want_the_same_compute_it_once(images: Images, file: FeatureFile, folders: Folders) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ def write_probe(probe_id: str, result: Mapping[str, Any]) -> None:
 
 
 def _check(result: dict[str, Any]) -> dict[str, Any]:
-    positive = all(seconds > 0 for name in _TIMES for seconds in result[name].values())
+    positive = all(0 < seconds < inf for name in _TIMES for seconds in result[name].values())
+    known = result["relative_difference"] is None or isfinite(result["relative_difference"])
     whole = result["seconds_per_step"].keys() == _MODES and isinstance(result["agrees"], bool)
-    if not (positive and whole and result["num_members"] >= 1):
+    if not (positive and known and whole and result["num_members"] >= 1):
         raise ValueError("not a probe's result")
     return dict(result)
 

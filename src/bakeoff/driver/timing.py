@@ -160,6 +160,6 @@ def _locate(task: TimingTask) -> Path:
 
 def _make_step_time(fields: Mapping[str, Any]) -> StepTime:
     found = StepTime(float(fields["fused"]), float(fields["alone"]), int(fields["num_members"]))
-    if not (found.num_members >= 1 and found.fused > 0 and found.alone > 0):
+    if not (found.num_members >= 1 and 0 < found.fused < math.inf and 0 < found.alone < math.inf):
         raise ValueError("not a step time")
     return found

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import zipfile
-from functools import partial
+import zlib
+from functools import lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -133,14 +135,33 @@ def _find_version(library: str) -> str:
 
 
 def load_features(folders: Folders, file: FeatureFile) -> Stored | None:
-    """Memory-map stored features; None if they are missing or incomplete."""
+    """Memory-map stored features; None if they are missing, incomplete or damaged."""
+    path = folders.feature_rows(file.key)
     try:
-        rows = np.load(folders.feature_rows(file.key), mmap_mode="r", allow_pickle=False)
-        seconds = float(json.loads(folders.feature_facts(file.key).read_text(encoding="utf-8"))["seconds"])
-    except (OSError, ValueError, EOFError, KeyError, TypeError):
+        rows = np.load(path, mmap_mode="r", allow_pickle=False)
+        facts = json.loads(folders.feature_facts(file.key).read_text(encoding="utf-8"))
+        seconds, checksum = float(facts["seconds"]), facts.get("crc32")
+        if not isinstance(rows, np.memmap) or not math.isfinite(seconds):
+            return None
+        whole = rows.ndim == 4 and rows.shape[:3] == (file.num_rows, 1, 1) and rows.dtype == np.float32
+        is_sound = checksum is None or checksum == _compute_checksum(path, rows.offset, path.stat().st_mtime_ns)
+    except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
-    whole = rows.ndim == 4 and rows.shape[:3] == (file.num_rows, 1, 1) and rows.dtype == np.float32
-    return (rows, seconds) if whole else None
+    return (rows, seconds) if whole and is_sound else None
+
+
+@lru_cache(maxsize=256)
+def _compute_checksum(path: Path, offset: int, changed_at: int) -> int:
+    """Return the checksum of a file's rows, once per process and version of the file.
+
+    Read, not memory-mapped: a failing disk is an error when reading, but kills the process when mapped.
+    """
+    checksum = 0
+    with path.open("rb") as file:
+        file.seek(offset)
+        while chunk := file.read(2**22):
+            checksum = zlib.crc32(chunk, checksum)
+    return checksum
 
 
 def save_part(folders: Folders, file: FeatureFile, start: int, rows_NF: Features, seconds: float) -> None:
@@ -188,11 +209,11 @@ def join_parts(folders: Folders, file: FeatureFile) -> bool:
     Raises:
         StorageError: the file cannot be written.
     """
-    total = 0.0
+    total, checksum = 0.0, 0
 
     def write(temporary: Path) -> None:
         # Written, not memory-mapped: a full disk is an error when writing, but kills the process when mapped.
-        nonlocal total
+        nonlocal total, checksum
         with temporary.open("wb") as stream:
             for start in file.starts:
                 part = _load_part(folders, file, start)
@@ -204,13 +225,14 @@ def join_parts(folders: Folders, file: FeatureFile) -> bool:
                     header = {"descr": "<f4", "fortran_order": False, "shape": shape}
                     np.lib.format.write_array_header_1_0(stream, header)
                 stream.write(rows_NF.data)
+                checksum = zlib.crc32(rows_NF.data, checksum)
                 total += seconds
 
     try:
         write_whole(folders.feature_rows(file.key), write)
     except _DamagedPart:
         return False
-    content = json.dumps({"seconds": total, "images": file.num_rows})
+    content = json.dumps({"seconds": total, "images": file.num_rows, "crc32": checksum})
     write_whole(folders.feature_facts(file.key), partial(Path.write_text, data=content, encoding="utf-8"))
     for start in file.starts:
         remove(folders.feature_part(file.key, start))
