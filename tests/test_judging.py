@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -337,13 +338,34 @@ def test_mistakes_end_with_status_2(
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", "no rows"), ("model,seed,acc\n", "no rows"), ("a,a\n1,2\n", "two columns"), ("a,b\n1,2,3\n", "3 values")],
+    [
+        ("", "no rows"),
+        (",,,\n", "no rows"),
+        ("model,seed,acc\n", "no rows"),
+        ("a,a\n1,2\n", "two columns"),
+        ("a,b\n1,2,3\n", "3 values"),
+        ("model,acc\na,9e307\nb,-9e307\n", "too large"),
+        ("model;acc\na;0,91\nb;0,92\n", "0.91 for 0,91"),
+        ("m\0o\0d\0e\0l\0,\0a\0\n\0", "UTF-16"),
+    ],
 )
 def test_files_that_are_no_tables_are_refused(tmp_path: Path, text: str, words: str) -> None:
     file = tmp_path / "x.csv"
     file.write_text(text)
     with pytest.raises(DataError, match=words):
         bakeoff.judge(file)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_pipes_and_empty_paths_are_refused(tmp_path: Path) -> None:
+    """Reading from a pipe to which nobody writes would wait forever."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="neither a file nor a folder"):
+        bakeoff.judge(tmp_path / "pipe")
+    with pytest.raises(DataError, match="empty"):
+        bakeoff.judge("")
+    with pytest.raises(DataError, match="a does not exist"):
+        bakeoff.judge("a" * 300)
 
 
 def test_json_lines_and_parquet_are_read(tmp_path: Path) -> None:

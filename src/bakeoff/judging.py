@@ -9,6 +9,8 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
+from bakeoff.data.locate import find_kind
+from bakeoff.data.source import show_text
 from bakeoff.errors import (
     OptionError,
     PredictionsError,
@@ -319,9 +321,15 @@ def _read(source: Any, asked: Asked, tool: str | None, *, is_ordered: bool) -> t
         return runs, Evidence.of(predicted)
     if isinstance(source, str | Path):
         text = str(source)
-        if tool is None and "://" not in text and not Path(text).exists():
+        if not text.strip():
+            raise ResultsNotFoundError("the path of the results is empty. Give a table, a folder, or runs of a tool.")
+        kind = "" if "://" in text else find_kind(Path(text))
+        if kind == "other":
+            raise ResultsNotFoundError(f"{text} is neither a file nor a folder. Save what it holds in a file.")
+        if tool is None and kind == "nothing":
             raise ResultsNotFoundError(
-                f"{text} does not exist. Give a table of scores, a folder of predictions, or runs of a tool."
+                f"{show_text(text[:200])} does not exist. Give a table of scores, a folder of predictions, or runs "
+                "of a tool."
             )
         if tool in (None, "csv", "predictions") and holds_predictions(text):
             predicted = read_predictions(text, asked)

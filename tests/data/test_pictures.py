@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -157,3 +158,11 @@ def test_heic_without_its_reader_names_the_extra(tmp_path: Path, monkeypatch) ->
     (tmp_path / "x.heic").write_bytes(b"\0\0\0\x24ftypmp42" + bytes(100))
     with pytest.raises(PictureError, match="known format"):
         read_picture(str(tmp_path / "x.heic"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_named_pipe_is_no_picture(tmp_path: Path) -> None:
+    """Opening one waits for a writer."""
+    os.mkfifo(tmp_path / "x.png")
+    with pytest.raises(PictureError, match="regular"):
+        read_picture(str(tmp_path / "x.png"))

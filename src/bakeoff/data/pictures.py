@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bakeoff.data.fitting import draft, fit_image, read_orientation, turn_box
+from bakeoff.data.locate import find_kind
 from bakeoff.data.source import Colour, Fit
 from bakeoff.extras import how_to_install
 
@@ -114,6 +116,8 @@ def _open(path: str) -> Iterator[Image.Image]:
     Raises:
         PictureError: whatever is wrong, also while the image is used.
     """
+    if find_kind(Path(path)) == "other":
+        raise PictureError("not a regular file")
     try:
         with _MeteredFile(path) as file, Image.open(file, formats=_known_formats()) as image:
             _check_work(image, file)

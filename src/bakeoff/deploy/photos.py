@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bakeoff.data.folders import SUFFIXES
+from bakeoff.data.locate import find_kind
 from bakeoff.data.parallel import map_in_order
 from bakeoff.data.source import Colour, Fit, show_text
 from bakeoff.errors import ImagesNotFoundError, ManifestError, UnreadableImagesError
@@ -46,14 +47,15 @@ def list_photos(places: Sequence[str | Path]) -> list[str]:
     """
     found: dict[str, None] = {}
     for place in map(Path, places):
-        if place.is_dir():
+        kind = find_kind(place)
+        if kind == "folder":
             inside = sorted(str(path) for path in place.rglob("*") if path.suffix.lower() in SUFFIXES)
             if not inside:
                 raise ImagesNotFoundError(f"{show_text(place)} contains no images.")
             found.update(dict.fromkeys(inside))
-        elif place.suffix.lower() in TABLE_SUFFIXES and place.is_file():
+        elif place.suffix.lower() in TABLE_SUFFIXES and kind == "file":
             found.update(dict.fromkeys(_read_table(place)))
-        elif place.exists():
+        elif kind != "nothing":
             found[str(place)] = None
         else:
             raise ImagesNotFoundError(f"There is no file or folder {show_text(place)}.")

@@ -126,6 +126,8 @@ def _read_csv(path: Path) -> Iterator[Row]:
         header = stream.readline(10 * MAX_TEXT)
         if len(header) >= 10 * MAX_TEXT:
             raise ResultsTableError(f"{path}: its first line is too long for the names of columns: it is no table.")
+        if "\0" in header:
+            raise ResultsTableError(f"{path} is not UTF-8 text (perhaps UTF-16). Save it as UTF-8.")
         delimiter = max("\t;,", key=header.count) if path.suffix.lower() != ".tsv" else "\t"
         names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter, strict=True), [])]
         repeated = sorted({name for name in names if name and names.count(name) > 1})

@@ -58,6 +58,7 @@ NAMES: Mapping[Role, tuple[str, ...]] = {
 
 _STATES = ("state", "status", "run_state")
 _MAX_EXACT = 2**53
+_LARGEST_SCORE = 1e100
 _UNFINISHED = {"failed", "crashed", "killed", "running", "pruned", "preempted", "error", "fail", "unfinished", "active"}
 _SPLIT_WORDS = {"train", "training", "val", "valid", "validation", "dev", "test", "holdout", "eval"}
 _NUMBERED = re.compile(r"(?P<stem>.+?)[-_. /]*(?:seed|run|rep|replicate|trial|version|v|s|r)?[-_=. #]*(?P<number>\d+)")
@@ -265,9 +266,7 @@ def _find_metric(table: ForeignTable, columns: Sequence[str], asked: Asked) -> s
         )
     free = [name for name in table.metrics if name not in asked.columns.values()]
     if not free:
-        raise ColumnError(
-            f"{table.source} has no column of scores. {list_columns(columns)} Say which: --metric COLUMN."
-        )
+        raise ColumnError(f"{table.source} has no column of scores. {list_columns(columns)} {_advise(table)}")
     if len(free) > 1 and not is_score(free[0]):
         raise ColumnError(f"{table.source}: which column is the score? --metric COLUMN, one of {', '.join(free[:12])}.")
     return free[0]
@@ -444,6 +443,15 @@ def _check_repeated(source: str, rows: Sequence[_Row], used: frozenset[str]) -> 
         raise RunsError(f"{source}: {first.place} and {row.place} are both {what}. {remedy}")
 
 
+def _advise(table: ForeignTable) -> str:
+    """Return what to do about a table without scores."""
+    texts = (value for row in table.rows for value in row.values() if isinstance(value, str))
+    comma = next((text for text in texts if re.fullmatch(r"\s*[-+]?\d+,\d+\s*%?\s*", text)), None)
+    if comma is None:
+        return "Say which: --metric COLUMN."
+    return f"Numbers need a decimal point, not a comma: {comma.strip().replace(',', '.')} for {comma.strip()}."
+
+
 def _read_score(source: str, row: _Row, metric: str) -> float:
     value = row.values.get(metric)
     if isinstance(value, str) and value.strip().endswith("%"):
@@ -453,6 +461,10 @@ def _read_score(source: str, row: _Row, metric: str) -> float:
         shown = "empty" if value is None else f"'{value}'"
         raise ScoresError(
             f"{source}: {row.place}: {metric} is {shown}, not a number. Correct it, or leave the run out (--where)."
+        )
+    if abs(value) > _LARGEST_SCORE:
+        raise ScoresError(
+            f"{source}: {row.place}: {metric} is {value:g}, too large to compute with. Give it in a larger unit."
         )
     return float(value)
 

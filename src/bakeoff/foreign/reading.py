@@ -256,7 +256,9 @@ def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     text = read_text(path)
     if not text.strip():
         raise DamagedError("is empty")
-    header, *rows = _split_rows(text)
+    header, *rows = _split_rows(text) or [[]]
+    if not header:
+        raise DamagedError("has no columns")
     rows = [row for row in rows if row != header]  # resumed runs of some tools write it again
     if len(set(header)) < len(header):
         raise DamagedError("names a column twice")
@@ -273,7 +275,8 @@ def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
 def read_header(path: Path) -> list[str]:
     """Return the header of what may be a CSV file; empty if it is none."""
     first = peek(path, 4 * PEEK_BYTES).decode("utf-8-sig", errors="replace").splitlines()[:1]
-    return _split_rows(first[0])[0] if first and "\x00" not in first[0] and first[0].strip() else []
+    rows = _split_rows(first[0]) if first and "\x00" not in first[0] else []
+    return rows[0] if rows else []
 
 
 def _split_rows(text: str) -> list[list[str]]:

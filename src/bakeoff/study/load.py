@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
+from bakeoff.data.locate import find_kind
 from bakeoff.data.source import show_text
 from bakeoff.errors import STUDY_NOT_FOUND, UNREADABLE, Problem, StudyError, find_nearest
 from bakeoff.study.about import About, Quick
@@ -174,7 +174,7 @@ def find_study(study: str | Path) -> Path:
         StudyError: there is neither; suggests the closest name.
     """
     path = Path(study)
-    if _find_kind(path) == "file":
+    if find_kind(path) == "file":
         return path
     for shipped in _list_shipped_files():
         if str(study) in (shipped.stem, shipped.name):
@@ -184,21 +184,12 @@ def find_study(study: str | Path) -> Path:
 
 def is_study_file(study: str | Path) -> bool:
     """Return whether a study is given by the path of a file."""
-    return _find_kind(Path(study)) == "file"
-
-
-def _find_kind(path: Path) -> Literal["file", "folder", "other", "nothing"]:
-    """Return what a path leads to; `nothing` also if it is not a valid path: too long, or with a null character."""
-    try:
-        mode = path.stat().st_mode
-    except (OSError, ValueError):
-        return "nothing"
-    return "file" if stat.S_ISREG(mode) else "folder" if stat.S_ISDIR(mode) else "other"
+    return find_kind(Path(study)) == "file"
 
 
 def _explain_absence(path: Path) -> str:
     shipped = [file.stem for file in _list_shipped_files()]
-    found = _find_kind(path)
+    found = find_kind(path)
     if found == "folder":
         files = _list_files(path)
         inside = f" It contains {', '.join(files)}." if files else f" For a folder of images: bakeoff init {path}."
