@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import sys
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
+
+from bakeoff.system import IS_WINDOWS
 
 
 def how_to_install(extra: str) -> str:
@@ -26,7 +27,7 @@ def how_to_install(extra: str) -> str:
     packages = list_packages(bakeoff, extra)
     if bakeoff.read_text("direct_url.json") is None or not packages:
         return f'pip install "bakeoff[{extra}]"'
-    python = sys.executable if os.name == "nt" else shlex.quote(sys.executable)
+    python = sys.executable if IS_WINDOWS else shlex.quote(sys.executable)
     installer = f"{python} -m pip install" if find_spec("pip") else f"uv pip install --python {python}"
     return " ".join([installer, *packages])
 

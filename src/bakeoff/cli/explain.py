@@ -33,7 +33,7 @@ def explain(
     from bakeoff.explanations import EXPLANATIONS
     from bakeoff.explanations.page import write_entry, write_page
 
-    wanted = code.strip("[]").upper()
+    wanted = code.strip(" []").upper()
     if as_markdown and (code or as_json):
         raise OptionError("explain --markdown prints all codes: leave the others away.")
     if wanted and wanted not in EXPLANATIONS:
