@@ -330,7 +330,13 @@ def test_list(what: str, name: str) -> None:
     assert name in bakeoff("list", what).stdout.split()
 
 
-@pytest.mark.parametrize("kind", [[], ["network"], ["studies", "networks"]], ids=["none", "unknown", "settings"])
+def test_without_a_kind_all_are_listed() -> None:
+    rows = {row["name"]: row["summary"] for row in one_document(bakeoff("list", "--json").stdout)}
+    assert rows["losses"] == "cross_entropy, focal, bce"
+    assert rows["networks"].endswith(" more")
+
+
+@pytest.mark.parametrize("kind", [["network"], ["studies", "networks"]], ids=["unknown", "settings"])
 def test_a_kind_that_cannot_be_listed(kind: list[str]) -> None:
     ended = bakeoff("list", *kind, status=2)
     assert ended.stdout == ""

@@ -12,6 +12,7 @@ from bakeoff.catalog.optimizers import OPTIMIZERS, SGD, Adam, OptimizerChoice, O
 from bakeoff.catalog.packages import list_packages
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.engine.optim.make_optimizer import find_class
+from bakeoff.extras import how_to_install
 from bakeoff.study.fit import check_fit
 
 CHOICE: TypeAdapter[object] = TypeAdapter(OptimizerChoice)
@@ -102,7 +103,7 @@ def test_an_optimizer_of_an_extra_needs_it_and_its_version_is_known(monkeypatch:
     monkeypatch.setattr("bakeoff.study.fit.find_spec", lambda name: None)
     ((field, message),) = check_fit(recipe, (8, 8, 1), ("a", "b"))
     assert field == "optimizer"
-    assert "bakeoff[timm]" in message
+    assert how_to_install("timm") in message
 
 
 @pytest.mark.parametrize("record", OPTIMIZERS, ids=OPTIMIZERS.names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import json
+import re
 import shutil
 import sys
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from bakeoff.data.torchvision_datasets import DATASETS
 from bakeoff.engine import torchvision_datasets as program
 from bakeoff.engine.fused.vision import import_torchvision
 from bakeoff.errors import DataError
+from bakeoff.extras import how_to_install
 
 torchvision = import_torchvision()
 
@@ -187,7 +189,7 @@ def test_what_cannot_be_used(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
             obtain_imported(name, None)
         assert find_imported(name, None) is None
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(DataError, match=r"bakeoff\[hub\]"):
+    with pytest.raises(DataError, match=re.escape(how_to_install("hub"))):
         obtain_imported("hf:me/bugs", None)
 
 

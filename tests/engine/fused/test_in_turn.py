@@ -50,7 +50,7 @@ def test_dropout_and_everything_else_is_as_together(rates: list[float], sources:
     images = torch.rand(shape, generator=torch.Generator().manual_seed(1))
     for frozen in (0, 3):
         found, expected = (run(rates, images, in_turn, frozen_layers=frozen) for in_turn in (True, False))
-        torch.testing.assert_close(found[0], expected[0], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(found[0], expected[0], rtol=1e-5, atol=1e-5)  # logits reach 3.6
         for one, other in zip(found[1:], expected[1:], strict=True):
             assert one.keys() == other.keys()
             for name in one:
