@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from html import unescape
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -24,7 +25,7 @@ def test_a_cell_holds_the_scores_and_the_answer(make_report: Callable[..., Repor
     html = write_cell(report)
     rows = read_cells(html)
     assert {row[0] for row in rows} == {arm.arm for arm in report.summary.arms}
-    assert report.summary.answers[0].sentence in html
+    assert report.summary.answers[0].sentence in unescape(html)
     assert report.question in html
     assert "runs/quickstart/report.html" in html
 

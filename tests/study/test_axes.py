@@ -236,6 +236,16 @@ def test_an_arm_without_a_network_is_named(answer: Answer) -> None:
     assert answer({"epochs": [1, 2]}, {"a": one, "b": None}, recipe={}) == [("arms.1.b", "b")]
 
 
+def test_arms_written_as_a_list_of_records_are_told_how(answer: Answer) -> None:
+    record = {"name": "small", "network": {"name": "cnn", "filters": [8]}}
+    assert answer(record, {"name": "other", "epochs": 3}) == [
+        ("arms.0.name", "name", "- small: {network: ...}", "- "),
+        ("arms.1.name", "name", "- other: {epochs: ...}", "- "),
+    ]
+    assert answer({"network": {"name": "cnn", "filters": [8]}}) == [("arms.0.network",)]
+    assert _plan({"network": {"network": "cnn"}, "other": None}).arms == ("network", "other")
+
+
 def test_one_arm_alone_is_allowed() -> None:
     assert _plan({"initializer": ["he_normal"]}).arms == ("he_normal",)
 

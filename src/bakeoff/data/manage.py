@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,10 @@ from bakeoff.data.registry import CifarLayout, DatasetRecord, EmbeddedLayout, Pu
 from bakeoff.data.sizes import SizeFacts
 from bakeoff.data.source import HUB, TORCHVISION, DataSource, show_text
 from bakeoff.data.store import find_decoded, open_training
-from bakeoff.errors import DataError, GroupsError, ImagesNotFoundError, UnknownDatasetError
+from bakeoff.errors import DataError, GroupsError, ImagesNotFoundError, UnknownDatasetError, nearest
 
 _PIXELS_AT_ONCE = 1 << 24
+_MOST_ENTRIES = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +69,17 @@ def find_source(given: DataSource | str, data_dir: Path | None = None) -> DataSo
     try:
         return DataSource(name=find_dataset(given).name)
     except DataError as error:
-        raise UnknownDatasetError(f"{error} There is no folder or manifest with this name either.") from error
+        here = _list_folders(Path(given).expanduser().parent)
+        absent = f"There is no folder or manifest with this name either.{nearest(given, here)}"
+        raise UnknownDatasetError(f"{error} {absent}") from error
+
+
+def _list_folders(parent: Path) -> list[str]:
+    """Return the folders beside one that does not exist, as they would be named."""
+    try:
+        return sorted(str(each) for each in islice(parent.iterdir(), _MOST_ENTRIES) if each.is_dir())
+    except (OSError, ValueError):
+        return []
 
 
 def get(source: DataSource | str, data_dir: Path | None = None) -> Obtained:

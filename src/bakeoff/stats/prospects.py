@@ -235,11 +235,15 @@ def warn_of_margin(prospects: Sequence[Prospect]) -> str:
     assert aim.margin is not None, "without a margin all is settled"
     where = "" if len(prospects) == 1 else f" in {len(open_blocks)} of {len(prospects)} blocks (worst: {worst.block})"
     remedies = list(_list_remedies(worst))
+    advice = f" {'Remedy' if len(remedies) == 1 else 'Remedies'}: {', or '.join(remedies)}." if remedies else ""
+    if worst.margin_shown is not None:
+        settled = format_difference(_round_up(worst.margin_shown), aim.measure)
+        advice += f" As planned, a margin of {settled} would be settled."
     return (
         f"{aim.replicates} replicates are unlikely to settle the margin of {format_difference(aim.margin, aim.measure)}"
         f"{where}: a difference that large is shown in {whole_percent(worst.power_to_show or 0.0)}% of studies, equal "
-        f"arms to be equivalent in {whole_percent(worst.power_to_equate or 0.0)}% ({POWER:.0%} is usual). "
-        f"{'Remedy' if len(remedies) == 1 else 'Remedies'}: {', or '.join(remedies)}."
+        f"arms to be equivalent in {whole_percent(worst.power_to_equate or 0.0)}% ({POWER:.0%} is usual)."
+        f"{advice}"
     )
 
 
@@ -252,7 +256,5 @@ def _list_remedies(prospect: Prospect) -> Iterator[str]:
     if prospect.both_needed is not None:
         replicates, images = prospect.both_needed
         yield f"{replicates:,} replicates and {images:,} {aim.unit} ({aim.num_images:,} now)"
-    if prospect.margin_shown is not None:
-        yield f"a margin of {format_difference(_round_up(prospect.margin_shown), aim.measure)}"
     if prospect.suffices_with_baseline:
         yield "one baseline instead of all pairs (decide.against)"

@@ -137,11 +137,12 @@ def _advise(verdict: Verdict, spread: Spread, images: tuple[int | None, int | No
     else:
         plural = "" if needed.least == 1 and needed.most in (1, None) else "s"
         hopeless, more = False, f"Settling it takes {needed.text} more replicate{plural}"
+        more += f", perhaps over {MOST_NEEDED}" if needed.most is None else ""
     if images is None:
         return f"{more}."
     least, most = images
     if least is None:
-        return f"{more}; {_MOST_TIMES} times as many test images would not suffice."
+        return f"{more}; with these replicates, {_MOST_TIMES} times as many test images would not suffice."
     counted = f"at least {least:,}" if most is None else f"{least:,} to {most:,}"
     if least <= _BARELY_MORE * spread.num_scored:
         counted = "more" if most is None else f"up to {most:,}"

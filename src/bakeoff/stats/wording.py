@@ -397,11 +397,14 @@ def _say_collapses(standing: Standing) -> str:
         whose = f" of {join_names([arm.arm for arm, _, _ in counts])}" if failed else ""
         (num_trained, rate), *_ = most.items()
         clear = f"none of {num_trained} did, but a rate of up to {100 * rate:.0f}% is not ruled out"
-        return f" This holds for {standing.runs}{whose} that do not collapse: {clear}."
+        return f" This holds for {standing.runs}{whose} that do not collapse{_COLLAPSE}: {clear}."
     bounds = [
         f"{arm.arm} in none of {n} that finished (up to {100 * most[n]:.0f}% not ruled out)" for arm, _, n in counts
     ]
-    return f" This holds for {standing.runs} that do not collapse, and none did: {join_names(bounds)}."
+    return f" This holds for {standing.runs} that do not collapse{_COLLAPSE}, and none did: {join_names(bounds)}."
+
+
+_COLLAPSE = " (to under half of the arm's median)"
 
 
 def is_collapsed(scores: Mapping[tuple[int, int], float]) -> dict[tuple[int, int], bool]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from bakeoff.catalog.recipe import Recipe
 from bakeoff.errors import CONFLICT, INVALID_AXES, UNKNOWN_NAME, nearest
 from bakeoff.study.explain import Path, shorten
-from bakeoff.study.merge import Draft, Source
+from bakeoff.study.merge import Draft, Source, list_choices
 
 FIXED_FIELDS = (
     "question",
@@ -150,6 +150,10 @@ def read_axes(section: str, axes: Sequence[Mapping[str, Any]]) -> tuple[list[lis
     faults: list[Fault] = []
     for number, axis in enumerate(axes):
         place: Path = (section, number)
+        if misread := _find_misreading(place, axis):
+            faults.append(misread)
+            entries.append([])
+            continue
         read = _read_field_axis if is_field_axis(axis) else _read_named_axis
         found = read(place, axis, faults) if axis else []
         if not axis:
@@ -158,6 +162,21 @@ def read_axes(section: str, axes: Sequence[Mapping[str, Any]]) -> tuple[list[lis
             )
         entries.append(found)
     return entries, faults
+
+
+def _find_misreading(place: Path, axis: Mapping[str, Any]) -> Fault | None:
+    """Return the fault of an axis that was written as an arm: with a field for its name, or in place of its name."""
+    if isinstance(axis.get("name"), str):
+        how = f"'- {axis['name']}: {{{', '.join(f'{key}: ...' for key in axis if key != 'name')}}}'"
+        message = (
+            f"cases are named by their key, not by a field 'name': write {how}, and the others under the same '- '"
+        )
+        return Fault((*place, "name"), message, INVALID_AXES)
+    for key, value in axis.items():
+        if key in list_choices() and isinstance(value, Mapping) and "name" in value:
+            message = f"{key} is a field: give it a list of values ({key}: [...]), or name the case that changes it"
+            return Fault((*place, key), message, INVALID_AXES)
+    return None
 
 
 def _read_field_axis(place: Path, axis: Mapping[str, Any], faults: list[Fault]) -> list[Entry]:

@@ -94,7 +94,9 @@ def combine(
     arms = arms if search is None else [DEFAULT_ARM]
     block_axes, block_faults = read_axes("blocks", blocks)
     arm_axes, arm_faults = read_axes("arms", arms)
-    axis_faults = [*block_faults, *arm_faults, *_refuse_single_cases(arm_axes)]
+    if singles := [] if partial else _refuse_single_cases(arm_axes):
+        return Combined(faults=singles)  # whatever else is wrong may follow from it
+    axis_faults = [*block_faults, *arm_faults]
     result = Combined(faults=[*from_faults, *_check_recipe_alone(base), *axis_faults])
     if not arms:
         message = "arms is empty: name at least one, for example '- initializer: [he_normal]'"

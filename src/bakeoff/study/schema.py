@@ -291,6 +291,8 @@ class Study(Record):
 
 def _redirect(path: Path, message: str) -> str:
     """Return a message that says where a field belongs, if it was given at the top of the study by mistake."""
+    if path in (("arms",), ("blocks",)) and "allowed a list" in message:
+        return f"{message} Write '- ' before the first line and indent the others: they are cases of one axis."
     if len(path) != 1 or path[0] in Study.model_fields:
         return message
     outer, dot, inner = str(path[0]).partition(".")

@@ -13,6 +13,7 @@ from bakeoff.report.document import ReportInput, Sources
 from bakeoff.report.parts import Bullets, Code, Paragraph, Part, Section
 from bakeoff.report.tables import PAGES, Medium
 from bakeoff.report.winner import Winner, choose_winner
+from bakeoff.stats.measure import join_names
 
 DEFAULT_WORKSPACE = "runs"
 
@@ -61,7 +62,9 @@ def write_next(report: ReportInput) -> Iterator[Part]:
         label="Take it elsewhere, compared with its own predictions", text=f"{export} --format onnx", media=PAGES
     )
     yield Bullets(lines=tuple(f"Weights: {path} in the workspace" for path in steps.weights.values()), media=PAGES)
-    best = f"Classify photos with {names[0]}, best on validation: {predict} PHOTO..."
+    tied = winners[first].tied
+    beside = f", though no verdict tells it apart from {join_names(list(tied))}" if tied else ""
+    best = f"Classify photos with {names[0]}, best on validation{beside}: {predict} PHOTO..."
     yield Paragraph(text=best, names=names[:1], media=Medium.TERMINAL)
 
 
