@@ -249,7 +249,8 @@ def measure_margins(_: int) -> list[Row]:
             found = {
                 name: f"{each.mean():.2f}%, up to {each.max():.2f}%" for name, each in zip(names, rates, strict=True)
             }
-            rows.append({"level": f"{100 * level:.2f}%", "margin, images": f"{least} to {most}", **found})
+            about = {"studies": 0, "level": f"{100 * level:.2f}%", "margin, images": f"{least} to {most}"}
+            rows.append({**about, **found})
     return rows
 
 
