@@ -2,9 +2,9 @@
 
     python benchmarks/rigor.py --studies 2000
 
-Runs the tables of the modules below, each of which can also be run alone; `--only TABLE` runs some. Draws are seeded, so
-the figures are the same on any machine. Tables go to benchmarks/results/rigor.json, where every row has its number of
-studies; tables that are not run remain unchanged there.
+Runs the tables of the modules below, or those named after `--only`. Draws are seeded, so the figures are the same on
+any machine. Tables go to benchmarks/results/rigor.json, where every row has its number of studies; tables that are not
+run remain unchanged there.
 
     python benchmarks/rigor.py --show    prints all tables of the file in Markdown, and measures nothing
     python benchmarks/rigor.py --fill    writes them into the pages of docs/
@@ -67,7 +67,7 @@ def main() -> None:
 def save(found: dict[str, list[rigor_pairs.Row]]) -> None:
     """Put tables into the file, and take out those that no module measures any more."""
     saved = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    saved.update({name: rows for name, rows in found.items() if rows})
+    saved.update(found)
     saved = {name: saved[name] for name in TABLES if name in saved}
     saved["versions"] = {"python": sys.version.split()[0], "numpy": np.__version__, "scipy": scipy.__version__}
     RESULTS.parent.mkdir(parents=True, exist_ok=True)

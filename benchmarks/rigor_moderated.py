@@ -215,7 +215,9 @@ def measure_images(num_studies: int) -> list[Row]:
                     found += [min(each) <= ERROR_RATE for each in adjusted]
             total = num * (k - 1) if lead else num
             counted = {"paired": bound(int(found[0]), total), "moderated": bound(int(found[1]), total)}
-            rows.append({"models": population.name, "images": num_images, "lead, logits": lead, **counted, "studies": num})
+            rows.append(
+                {"models": population.name, "images": num_images, "lead, logits": lead, **counted, "studies": num}
+            )
     return rows
 
 

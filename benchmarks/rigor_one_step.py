@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import combinations
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
 from rigor_pairs import ERROR_RATE, Row, percent, run_tables
 from rigor_screening import judge_alone, measure_borrowed
+from runs_to_verdict import race
 from scipy import special
 
+import bakeoff.stats.race
 from bakeoff.stats.borrowed import OwnVariances, choose_slope, estimate_variances
 from bakeoff.stats.family import adjust_by_one_step, count_left
-from bakeoff.stats.race import Race
 from bakeoff.stats.sequential import SequentialDesign
 
 Scores = NDArray[np.float64]
@@ -178,29 +180,15 @@ def measure_runs(num_studies: int) -> list[Row]:
         num = num_studies if k < 9 else num_studies // 4
         for lead in (4.0, 2.0, 1.0):
             row: Row = {"arms": k, "lead, sd": lead}
+            lead_K1 = lead * (np.arange(k) == 0)[:, None]
             for rise in RISES:
-                raced, rng = [], np.random.default_rng([k, 40])
-                for _ in range(num):
-                    scores_KR = rng.standard_normal((k, 40))
-                    scores_KR[0] += lead
-                    raced.append(_race(scores_KR, rise))
-                runs, answered = zip(*raced, strict=True)
+                rng = np.random.default_rng([k, 40])
+                with patch.object(bakeoff.stats.race, "RISE_BORROWED", rise):
+                    raced = [race(rng.standard_normal((k, 40)) + lead_K1, borrows=True) for _ in range(num)]
+                runs, answered, _ = zip(*raced, strict=True)
                 row[f"rise {rise:g}"] = f"{np.median(runs):.0f} ({100 * np.mean(answered):.0f}%)"
             rows.append({**row, "studies": num})
     return rows
-
-
-def _race(scores_KR: Scores, rise: float) -> tuple[int, bool]:
-    """Return how many runs a race takes, and whether all arms but the first left it as worse."""
-    arms = [str(arm) for arm in range(len(scores_KR))]
-    design = SequentialDesign(at_least=3, at_most=scores_KR.shape[1], rise=rise)
-    race, runs = Race(arms, design=design, borrows=True), 0
-    for replicate in range(scores_KR.shape[1]):
-        if race.standing.racing:
-            runs += len(race.standing.racing)
-            race.judge({arm: float(scores_KR[int(arm), replicate]) for arm in race.standing.racing})
-    lost = {arm for arm, left in race.standing.exits.items() if left.reason.startswith("worse")}
-    return runs, lost == set(arms[1:])
 
 
 TABLES: dict[str, Callable[[int], list[Row]]] = {

@@ -40,6 +40,7 @@ def run_tables(description: str, tables: Mapping[str, Callable[[int], list[Row]]
     options = parser.parse_args()
     chosen = {name: measure for name, measure in tables.items() if name in (options.only or tables)}
     found = {name: [{"studies": options.studies, **row} for row in chosen[name](options.studies)] for name in chosen}
+    found = {name: rows for name, rows in found.items() if rows}  # real images need their folder
     if options.json:
         print(json.dumps(found, indent=1))
         return found

@@ -1,7 +1,7 @@
 """How docs/ shows the tables of results/rigor.json and results/runs_to_verdict.json: one entry per table.
 
-    python benchmarks/rigor.py --show     prints them all
-    python benchmarks/rigor.py --fill     writes them into the pages, below `<!-- table: NAME -->`
+python benchmarks/rigor.py --show     prints them all
+python benchmarks/rigor.py --fill     writes them into the pages, below `<!-- table: NAME -->`
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 Row = Mapping[str, Any]
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parent / "docs"
-MARKED = re.compile(r"(?<=<!-- table: )([^\n]+)( -->\n\n)(?:[^#<\n|][^\n]*\n\n)?(?:\|[^\n]*\n)*")
+MARKED = re.compile(r"<!-- table: ([^\n]+) -->\n+(?:(?:Studies per row|Computed)[^\n]*\n\n)?(?:\|[^\n]*\n)*\n*")
 """A marker, and below it how many studies a table has, and the table."""
 
 
@@ -200,7 +200,11 @@ def show_tables() -> str:
 
 def fill_page(text: str, results: Mapping[str, Sequence[Row]]) -> str:
     """Return a page with the tables of its markers as the results have them."""
-    return MARKED.sub(lambda found: f"{found[1]}{found[2]}{TABLES[found[1]].show(results[found[1]])}", text)
+
+    def show(found: re.Match[str]) -> str:
+        return f"<!-- table: {found[1]} -->\n\n{TABLES[found[1]].show(results[found[1]])}\n"
+
+    return MARKED.sub(show, text).rstrip("\n") + "\n"
 
 
 def list_pages() -> list[Path]:
