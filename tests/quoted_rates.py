@@ -17,6 +17,7 @@ STRAIGHT = {"errors": ("normal", "one arm 5x noisier", "t with 3 degrees of free
 CROSSED = {"errors": "an interaction of the first two"}
 DROPPED, CHANCE = "false winner, failures dropped", "false winner, failures chance level"
 NORMAL_5 = {"scores": "normal", "replicates": 5, "family": "all 28 pairs"}
+BARS = {"way": "mean +- sd"}
 AT_2 = {"true difference": "2.07", "replicates": 5, "images": 359}
 SHARED = "variance shared with validation"
 QUOTED: list[Quote] = [
@@ -40,8 +41,10 @@ QUOTED: list[Quote] = [
         )
     ),
     (SHORT, "{0:.2f} to {1:.2f} times as large", "effects", "exaggerated, plain", {"true difference, sd": 1.0}),
-    (SHORT, "Corrected it is {0:.2f} to {1:.2f}", "effects", "corrected", {"true difference, sd": 1.0}),
-    (SHORT, "up to {1:.2f} times", "effects in families", "corrected", {}),
+    (SHORT, "come out at {0:.2f} to {1:.2f}", "effects", "corrected", {"true difference, sd": 1.0}),
+    (SHORT, "found at all, up to {1:.2f} times", "effects", "exaggerated, plain", {"true difference, sd": 0.2}),
+    (SHORT, "at up to {1:.2f} times their size", "effects", "corrected", {"true difference, sd": 0.2}),
+    (SHORT, "3 replicates, up to {1:.2f} times", "effects in families", "corrected", {}),
     (SHORT, "was detected in {0:.1f}% to {1:.1f}%", "power, normal effects", "detected", {}),
     (SHORT, "truly needed in {0:.1f}% to {1:.1f}%", "replicates needed", "range holds it", {}),
     (SHORT, "seven others in {0:.1f}% to {1:.1f}%", "equivalence", "any false equivalent", {}),
@@ -104,8 +107,12 @@ QUOTED: list[Quote] = [
             ("variances and {0:.0f} by the arms' own", 4, "paired t, fixed"),
             ("one of nine arms {0:.0f} and", 9, "moderated, fixed"),
             ("and {0:.0f} ([table](error-rate-tables.md#time-to-a-verdict", 9, "paired t, fixed"),
+            ("by itself, takes {0:.0f} and", 4, "moderated, race"),
+            ("and {0:.0f}. A lead of 1 sd", 9, "moderated, race"),
         )
     ),
+    (SHORT, "in {0:.1f}% and {1:.1f}% at 4 sd", "runs to a verdict", "answered", BARS | {"lead, sd": 4.0}),
+    (SHORT, "in at most {1:.1f}% at 1 sd", "runs to a verdict", "answered", BARS | {"lead, sd": 1.0}),
     ("few-replicates", "(`paired`: up to {1:.1f}% with 3 and 10", "unpaired, equal arms", "paired, false", {}),
     ("statistics", "false winner ({0:.0f}% at 5", "8 equal arms", "false winner, uncorrected", NORMAL_5),
     ("verdicts", "in {0:.0f}% of studies of eight", "8 equal arms", "false winner, uncorrected", NORMAL_5),
