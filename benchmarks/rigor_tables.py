@@ -29,7 +29,7 @@ class Table:
         columns: key -> heading, of the columns that are shown, in order; empty for all of them by their keys.
         across: heading of a column for each of its values, such as "{arms} arms"; columns are then those left of it.
         cell: what such a column shows of a row.
-        short: whether a rate's interval, in brackets, is left out.
+        short: whether the upper ends of rates, in brackets, are left out.
     """
 
     title: str
@@ -49,7 +49,7 @@ class Table:
                 cells[self.across.format_map(row)] = self.cell.format_map(row)
             lines = list(merged.values())
         if self.short:
-            lines = [{key: re.sub(r" \(.*?\)", "", cell) for key, cell in line.items()} for line in lines]
+            lines = [{key: re.sub(r" \(to [^)]*\)", "", cell) for key, cell in line.items()} for line in lines]
         table = [list(lines[0]), ["---"] * len(lines[0]), *([line[key] for key in lines[0]] for line in lines)]
         return f"{tell_studies(rows)}\n\n" + "".join(f"| {' | '.join(cells)} |\n" for cells in table)
 
