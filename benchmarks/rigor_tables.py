@@ -26,7 +26,8 @@ class Table:
 
     Attributes:
         title: what `--show` prints above it.
-        columns: key -> heading, of the columns that are shown, in order; empty for all of them by their keys.
+        columns: key -> heading, of the columns that are shown, in order; empty for all of them by their keys, the
+            number of studies only if it differs by row.
         across: heading of a column for each of its values, such as "{arms} arms"; columns are then those left of it.
         cell: what such a column shows of a row.
         short: whether the upper ends of rates, in brackets, are left out.
@@ -40,7 +41,8 @@ class Table:
 
     def show(self, rows: Sequence[Row]) -> str:
         """Return how many studies there are, and the table in Markdown."""
-        columns = dict(self.columns) or {key: key for key in rows[0] if key != "studies"}
+        differ = len({row["studies"] for row in rows}) > 1
+        columns = dict(self.columns) or {key: key for key in rows[0] if differ or key != "studies"}
         lines = [{heading: str(row[key]) for key, heading in columns.items()} for row in rows]
         if self.across:
             merged: dict[tuple[str, ...], dict[str, str]] = {}
