@@ -178,7 +178,11 @@ def measure_accuracy(num_studies: int) -> list[Row]:
     return rows
 
 
-TABLES = {"new groups": measure_null, "other verdicts": measure_methods, "one accuracy": measure_accuracy}
+TABLES = {
+    "groups, equal arms": measure_null,
+    "groups, other verdicts": measure_methods,
+    "groups, one accuracy": measure_accuracy,
+}
 
 if __name__ == "__main__":
     main()

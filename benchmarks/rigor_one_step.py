@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import combinations
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
 from rigor_pairs import ERROR_RATE, Row, percent, run_tables
 from rigor_screening import judge_alone, measure_borrowed
+from runs_to_verdict import race
 from scipy import special
 
+import bakeoff.stats.race
 from bakeoff.stats.borrowed import OwnVariances, choose_slope, estimate_variances
 from bakeoff.stats.family import adjust_by_one_step, count_left
 from bakeoff.stats.sequential import SequentialDesign
@@ -26,6 +29,9 @@ Scores = NDArray[np.float64]
 FAR = 1000.0
 WILD = ((1.0, 1.0), (3.0, 1.0), (5.0, 1.0), (10.0, 1.0), (3.0, 3.0), (5.0, 5.0), (10.0, 10.0))
 """Standard deviations of the first two arms."""
+
+RISES = (0.0, 0.5, 1.5)
+"""Exponents of the levels of a race's looks; see `bakeoff.stats.sequential.RISE_BORROWED`."""
 
 
 def main() -> dict[str, list[Row]]:
@@ -73,19 +79,32 @@ def _draw(k: int, n: int, num_studies: int) -> Scores:
 
 
 def measure_power(num_studies: int) -> list[Row]:
-    """Count the pairs of an arm that leads all others which are called better."""
+    """Count the pairs of an arm that leads all others which are called better; two arms lend each other nothing."""
     rows = []
     for lead, n in ((4.0, 3), (2.5, 5), (1.5, 10)):
-        for k in (3, 4, 6, 9, 20):
+        for k in (2, 3, 4, 6, 9, 20):
             scores_SKR = _draw(k, n, num_studies)
             scores_SKR[:, 0] += lead
-            ways = {
-                "paired": judge_alone(scores_SKR, weigh_pairs(k)),
-                "moderated, no step": borrow(scores_SKR) * (k * (k - 1) // 2),
-                "moderated": step_once(scores_SKR),
-            }
+            ways = dict.fromkeys(("paired", "moderated, no step", "moderated"), judge_alone(scores_SKR, weigh_pairs(k)))
+            if k > 2:
+                ways["moderated, no step"] = borrow(scores_SKR) * (k * (k - 1) // 2)
+                ways["moderated"] = step_once(scores_SKR)
             found = {way: percent(np.mean(p_SP[:, : k - 1] <= ERROR_RATE)) for way, p_SP in ways.items()}
-            rows.append({"lead, sd of one score": lead, "replicates": n, "arms": k, **found})
+            row = {"lead, sd of one score": lead, "replicates": n, "arms": k, **found}
+            rows.append({**row, "studies": len(scores_SKR)})
+    return rows
+
+
+def measure_intervals(num_studies: int) -> list[Row]:
+    """Count the 95% intervals of a pair, not corrected, that miss its difference; the first arm may be wilder."""
+    rows = []
+    for n, k in ((3, 3), (3, 4), (3, 9), (5, 4), (5, 9), (10, 9)):
+        row: Row = {"replicates": n, "arms": k}
+        for factor in (1.0, 2.0, 3.0, 5.0):
+            scores_SKR = _draw(k, n, num_studies)
+            scores_SKR[:, 0] *= factor
+            row[f"{factor:g} x sd"] = percent(np.mean(borrow(scores_SKR)[:, 0] <= ERROR_RATE))
+        rows.append({**row, "studies": len(scores_SKR)})
     return rows
 
 
@@ -102,7 +121,7 @@ def measure_some_equal(num_studies: int) -> list[Row]:
                 scores_SKR[:, num_equal:] += FAR * np.arange(1, k - num_equal + 1)[:, None]
                 false_S = (step_once(scores_SKR)[:, inside_P] <= ERROR_RATE).any(axis=1)
                 row[f"{first:g} and {second:g} x sd"] = percent(false_S.mean())
-            rows.append(row)
+            rows.append({**row, "studies": len(scores_SKR)})
     return rows
 
 
@@ -118,7 +137,7 @@ def measure_equivalent(num_studies: int) -> list[Row]:
                 means_SK = scores_SKR.mean(axis=2)
                 room_SK = margin - np.abs(means_SK[:, [0]] - means_SK[:, 1:])
                 row[f"{factor:g} x sd"] = percent((_equate(scores_SKR, room_SK) <= ERROR_RATE).any(axis=1).mean())
-            rows.append(row)
+            rows.append({**row, "studies": len(scores_SKR)})
     return rows
 
 
@@ -146,19 +165,39 @@ def measure_races(num_studies: int) -> list[Row]:
             scores_SKR[:, 0] *= factor
             p_LSP = np.array([borrow(scores_SKR[:, :, :n]) for n in looks])
             row: Row = {"arms": k, "one arm": f"{factor:g} x sd"}
-            for rise in (0.0, 0.5, 1.5):
+            for rise in RISES:
                 design = SequentialDesign(at_least=looks[0], at_most=looks[-1], rise=rise)
                 level_L = design.level(np.array(looks), ERROR_RATE / p_LSP.shape[2])
                 row[f"rise {rise:g}"] = percent((p_LSP <= level_L[:, None, None]).any(axis=(0, 2)).mean())
-            rows.append(row)
+            rows.append({**row, "studies": len(scores_SKR)})
+    return rows
+
+
+def measure_runs(num_studies: int) -> list[Row]:
+    """Race the first arm, which leads equal others, with 3 to 40 replicates: the runs, and how often it is alone."""
+    rows = []
+    for k in (4, 9):
+        num = num_studies if k < 9 else num_studies // 4
+        for lead in (4.0, 2.0, 1.0):
+            row: Row = {"arms": k, "lead, sd": lead}
+            lead_K1 = lead * (np.arange(k) == 0)[:, None]
+            for rise in RISES:
+                rng = np.random.default_rng([k, 40])
+                with patch.object(bakeoff.stats.race, "RISE_BORROWED", rise):
+                    raced = [race(rng.standard_normal((k, 40)) + lead_K1, borrows=True) for _ in range(num)]
+                runs, answered, _ = zip(*raced, strict=True)
+                row[f"rise {rise:g}"] = f"{np.median(runs):.0f} ({100 * np.mean(answered):.0f}%)"
+            rows.append({**row, "studies": num})
     return rows
 
 
 TABLES: dict[str, Callable[[int], list[Row]]] = {
-    "one step, power": measure_power,
-    "one step, some equal arms": measure_some_equal,
-    "false equivalent": measure_equivalent,
-    "races of borrowed variances": measure_races,
+    "borrowed variance, power": measure_power,
+    "borrowed variance, some equal arms": measure_some_equal,
+    "borrowed variance, intervals": measure_intervals,
+    "borrowed variance, false equivalent": measure_equivalent,
+    "borrowed variance, races": measure_races,
+    "borrowed variance, runs of races": measure_runs,
 }
 
 if __name__ == "__main__":

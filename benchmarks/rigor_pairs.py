@@ -38,7 +38,9 @@ def run_tables(description: str, tables: Mapping[str, Callable[[int], list[Row]]
     parser.add_argument("--only", nargs="+", choices=list(tables), metavar="TABLE")
     parser.add_argument("--json", action="store_true", help="print JSON, nothing else")
     options = parser.parse_args()
-    found = {name: measure(options.studies) for name, measure in tables.items() if name in (options.only or tables)}
+    chosen = {name: measure for name, measure in tables.items() if name in (options.only or tables)}
+    found = {name: [{"studies": options.studies, **row} for row in chosen[name](options.studies)] for name in chosen}
+    found = {name: rows for name, rows in found.items() if rows}  # real images need their folder
     if options.json:
         print(json.dumps(found, indent=1))
         return found

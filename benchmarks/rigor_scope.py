@@ -245,11 +245,11 @@ def measure_margins(_: int) -> list[Row]:
             margins = np.arange(least, most, 0.02)
             # All counts whose far end is inside the margin; the ends increase with the count.
             rates = [100 * binom.cdf(np.searchsorted(ends, margins, "right") - 1, n, margins / n) for ends in reach]
-            names = ("symmetric", "now")
-            found = {
-                name: f"{each.mean():.2f}%, up to {each.max():.2f}%" for name, each in zip(names, rates, strict=True)
-            }
-            rows.append({"level": f"{100 * level:.2f}%", "margin, images": f"{least} to {most}", **found})
+            found = {}
+            for name, rate in zip(("symmetric", "now"), rates, strict=True):
+                found |= {f"{name}, mean": f"{rate.mean():.2f}%", f"{name}, up to": f"{rate.max():.2f}%"}
+            about = {"studies": 0, "level": f"{100 * level:.2f}%", "margin, images": f"{least} to {most}"}
+            rows.append({**about, **found})
     return rows
 
 

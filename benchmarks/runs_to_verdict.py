@@ -9,7 +9,8 @@ if its bar overlaps with no other. Time is runs times the seconds of a run.
 
 With --tables, also real questions: CSV files of `bakeoff report STUDY --format csv --table trials`, one or more blocks
 of many replicates each. Three of them are drawn again and again, and the winners named are held against the difference
-over all replicates. Results go to benchmarks/results/runs_to_verdict.json.
+over all replicates; without it the file keeps what it has of them. Results go to
+benchmarks/results/runs_to_verdict.json.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def measure_simulated(num_studies: int) -> list[Row]:
                 return scores
 
             found = measure_question(draw, k, num_studies, has_leader=True)
-            rows += [{"arms": k, "lead, sd": lead, **row} for row in found]
+            rows += [{"arms": k, "lead, sd": lead, **row, "studies": num_studies} for row in found]
     return rows
 
 
@@ -173,6 +174,7 @@ def measure_real(name: str, scores_KR: Scores, num_studies: int) -> list[Row]:
                 "pairs named by 3, mean": round(named / num_studies, 2),
                 "the right way": percent(right / named) if named else "-",
                 "of settled pairs": percent(expected / num_studies / len(settled)) if settled else "-",
+                "studies": num_studies,
             }
         )
     return rows
@@ -191,7 +193,8 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=300, help="simulated studies per row (default %(default)s)")
     parser.add_argument("--tables", type=Path, help="folder of CSV files of trials")
     options = parser.parse_args()
-    found: dict[str, Any] = {"simulated": measure_simulated(options.studies)}
+    found: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    found["simulated"] = measure_simulated(options.studies)
     print_rows("Simulated questions", found["simulated"])
     if options.tables:
         tables = read_tables(options.tables)

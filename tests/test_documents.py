@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import fnmatch
 import itertools
 import json
 import re
@@ -16,12 +17,17 @@ from typing import Any
 
 import documents
 import pytest
+import quoted_rates
 import typer
 import yaml
 
 from bakeoff import cli
 from bakeoff.errors import StudyError
 from bakeoff.study.schema import Study
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+import rigor
+import rigor_tables
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -142,3 +148,40 @@ def test_tables_are_what_their_programs_print() -> None:
             [sys.executable, *command.split()], cwd=ROOT, capture_output=True, text=True, check=True
         )
         assert printed.stdout == table, command
+
+
+# --- Simulated error rates ----------------------------------------------------------------------------------------
+
+
+def test_every_simulated_table_is_in_the_file_and_on_one_page() -> None:
+    results = rigor_tables.read_results()
+    assert set(results) == {*rigor.TABLES, "runs to a verdict", "runs to a verdict, real scores"}
+    assert set(results) == set(rigor_tables.TABLES)
+    for name, rows in results.items():
+        assert all("studies" in row for row in rows), name
+    marked = [found[1] for page in rigor_tables.list_pages() for found in rigor_tables.MARKED.finditer(read(page))]
+    assert sorted(marked) == sorted(results)
+
+
+@pytest.mark.parametrize("page", rigor_tables.list_pages(), ids=lambda page: page.name)
+def test_simulated_tables_are_what_the_program_prints(page: Path) -> None:
+    text, results, printed = read(page), rigor_tables.read_results(), rigor_tables.show_tables()
+    assert text == rigor_tables.fill_page(text, results), "write them anew: python benchmarks/rigor.py --fill"
+    for found in rigor_tables.MARKED.finditer(text):
+        assert found[0].partition(" -->\n\n")[2].rstrip() in printed
+
+
+def read(page: Path) -> str:
+    return page.read_text("utf-8")
+
+
+@pytest.mark.parametrize("quote", quoted_rates.QUOTED, ids=lambda quote: f"{quote[0]}: {quote[1][:50]}")
+def test_quoted_rates_are_those_of_the_file(quote: quoted_rates.Quote) -> None:
+    page, text, table, columns, where = quote
+    figures = []
+    for row in rigor_tables.read_results()[table]:
+        if all(row[key] in (value if isinstance(value, tuple) else (value,)) for key, value in where.items()):
+            shown = [str(cell) for key, cell in row.items() if fnmatch.fnmatchcase(key, columns)]
+            figures += [float(found[0]) for cell in shown if (found := re.match(r"[\d.]+", cell))]
+    expected = text.format(min(figures), max(figures))
+    assert expected in " ".join(read(ROOT / "docs" / f"{page}.md").split()), f"{page}.md should say: {expected}"
