@@ -40,6 +40,7 @@ def test_each_network_is_tried_once_and_what_is_wrong_is_named(plan: Plan, scrip
         check_networks(plan.trials, open_datasets(plan.blocks, None), executor, say=said.append)
     assert [task.members[0].recipe.network.name for task in executor.submitted] == ["timm:resnet18", "timm:resnet18x"]
     assert said == ["trying timm:resnet18", "trying timm:resnet18x"]
+    assert executor.num_prepared == len(plan.trials)
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith("block 'timm:resnet18x', arm '")
     assert str(caught.value).endswith(" resnet18x.")

@@ -48,7 +48,11 @@ def check_networks(
     checks = _list_checks(trials, datasets, may_fetch)
     if not checks:
         return
-    problems = _run(checks, executor() if callable(executor) else executor, say)
+    if callable(executor):
+        executor = executor()
+    else:
+        executor.prepare(len(trials))  # they will train: all workers load torch while one checks
+    problems = _run(checks, executor, say)
     if problems:
         raise NetworkFitError("\n".join(problems))
 
