@@ -156,7 +156,7 @@ def test_tables_agree_with_the_report(trained: tuple[Path, Result]) -> None:
     assert load("tiny", workspace).to_csv() == result.to_csv() == "".join(iterate_csv("tiny", "trials", workspace))
     assert result.to_csv("arms") == "".join(iterate_csv("tiny", "arms", workspace))
     assert r"\label{tab:tiny-digits-scores}" in result.to_latex()
-    assert result.summary.answers[0].sentence in result._repr_html_()
+    assert result.summary.answers[0].sentence in unescape(result._repr_html_())
     assert repr(result) == f"Result(state='done', study_id={result.study_id!r}, workspace={result.workspace!r})"
 
 
