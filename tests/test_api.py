@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from html import unescape
 from pathlib import Path
 from typing import Any
 
