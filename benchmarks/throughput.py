@@ -286,7 +286,7 @@ def print_table(network: str, measured: Mapping[str, Mapping[str, Any]]) -> None
 def format_table(networks: Mapping[str, Any]) -> str:
     """Return medians as Markdown: per second, and how many times that bakeoff trains, by wall and processor time."""
     names = list(dict.fromkeys(name for network in networks.values() for name in network["contenders"]))
-    heads = [cell for network in networks for cell in (network, "bakeoff is", "by processor time")]
+    heads = [cell for network in networks for cell in (network, "wall", "CPU")]
     lines = [f"| | {' | '.join(heads)} |", f"| --- |{' ---: |' * len(heads)}"]
     for name in names:
         cells = [cell for network in networks.values() for cell in _format_cells(network["contenders"], name)]
