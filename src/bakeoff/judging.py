@@ -9,8 +9,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from bakeoff.data.locate import find_kind
-from bakeoff.data.source import show_text
+from bakeoff.data.source import find_kind, show_text
 from bakeoff.errors import (
     OptionError,
     PredictionsError,
@@ -323,7 +322,7 @@ def _read(source: Any, asked: Asked, tool: str | None, *, is_ordered: bool) -> t
         text = str(source)
         if not text.strip():
             raise ResultsNotFoundError("the path of the results is empty. Give a table, a folder, or runs of a tool.")
-        kind = "" if "://" in text else find_kind(Path(text))
+        kind = "" if "://" in text else find_kind(text)
         if kind == "other":
             raise ResultsNotFoundError(f"{text} is neither a file nor a folder. Save what it holds in a file.")
         if tool is None and kind == "nothing":

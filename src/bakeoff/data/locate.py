@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import platformdirs
 
@@ -57,18 +55,6 @@ def search_folders(data_dir: Path | None) -> tuple[Path, ...]:
 def list_places(path: Path, data_dir: Path | None) -> tuple[Path, ...]:
     """Return where a folder or manifest is searched for: itself, or below the current folder and the data folders."""
     return (path,) if path.is_absolute() else (Path.cwd() / path, *(root / path for root in search_folders(data_dir)))
-
-
-def find_kind(path: Path) -> Literal["file", "folder", "other", "nothing"]:
-    """Return what a path leads to; `nothing` also if it is not a valid path: too long, or with a null character.
-
-    From what is neither a file nor a folder, such as a named pipe, reading might wait forever.
-    """
-    try:
-        mode = path.stat().st_mode
-    except (OSError, ValueError):
-        return "nothing"
-    return "file" if stat.S_ISREG(mode) else "folder" if stat.S_ISDIR(mode) else "other"
 
 
 def find_home(record: DatasetRecord, data_dir: Path | None) -> Path | None:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +17,7 @@ import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bakeoff.data.fitting import draft, fit_image, read_orientation, turn_box
-from bakeoff.data.locate import find_kind
-from bakeoff.data.source import Colour, Fit
+from bakeoff.data.source import Colour, Fit, find_kind
 from bakeoff.extras import how_to_install
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "HEIF")
@@ -116,7 +114,7 @@ def _open(path: str) -> Iterator[Image.Image]:
     Raises:
         PictureError: whatever is wrong, also while the image is used.
     """
-    if find_kind(Path(path)) == "other":
+    if find_kind(path) == "other":
         raise PictureError("not a regular file")
     try:
         with _MeteredFile(path) as file, Image.open(file, formats=_known_formats()) as image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Iterable
@@ -234,13 +235,21 @@ def as_source(source: DataSource | str) -> DataSource:
     return DataSource(name=source)
 
 
-def check_regular(path: Path) -> None:
-    """Raise DataError for anything but a regular file: opening a pipe may block forever."""
+def find_kind(path: str | Path) -> Literal["file", "folder", "other", "nothing"]:
+    """Return what a path leads to; `nothing` also if it is not a valid path: too long, or with a null character.
+
+    Opening what is neither a file nor a folder, such as a named pipe, may block forever.
+    """
     try:
-        mode = path.stat().st_mode
+        mode = os.stat(path).st_mode
     except (OSError, ValueError):
-        return  # opening it will report the reason
-    if not stat.S_ISREG(mode):
+        return "nothing"
+    return "file" if stat.S_ISREG(mode) else "folder" if stat.S_ISDIR(mode) else "other"
+
+
+def check_regular(path: Path) -> None:
+    """Raise DataError for anything but a regular file; for nothing, opening it will report the reason."""
+    if find_kind(path) in ("folder", "other"):
         raise ImagesNotFoundError(f"{show_text(path)} is not a regular file.")
 
 

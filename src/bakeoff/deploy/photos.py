@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bakeoff.data.folders import SUFFIXES
-from bakeoff.data.locate import find_kind
 from bakeoff.data.parallel import map_in_order
-from bakeoff.data.source import Colour, Fit, show_text
+from bakeoff.data.source import Colour, Fit, find_kind, show_text
 from bakeoff.errors import ImagesNotFoundError, ManifestError, UnreadableImagesError
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from bakeoff.data.source import show_text
+from bakeoff.data.source import find_kind, show_text
 from bakeoff.errors import ResultsNotFoundError
 from bakeoff.foreign.table import Value
 
@@ -78,7 +78,7 @@ def find_files(source: str, is_wanted: Callable[[Path], bool]) -> Iterator[Found
     """
     root = Path(source)
     if not root.is_dir():
-        if _is_regular(root) and is_wanted(root):
+        if find_kind(root) == "file" and is_wanted(root):
             yield Found(root, (root.stem,))
         return
     seen: set[tuple[int, int]] = {_identify(root)}
@@ -139,11 +139,6 @@ def _stat(path: Path) -> os.stat_result | None:
 def _identify(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_dev, status.st_ino
-
-
-def _is_regular(path: Path) -> bool:
-    status = _stat(path)
-    return status is not None and stat.S_ISREG(status.st_mode)
 
 
 def peek(path: Path, num_bytes: int = PEEK_BYTES) -> bytes:

@@ -12,8 +12,7 @@ from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
-from bakeoff.data.locate import find_kind
-from bakeoff.data.source import show_text
+from bakeoff.data.source import find_kind, show_text
 from bakeoff.errors import STUDY_NOT_FOUND, UNREADABLE, Problem, StudyError, find_nearest
 from bakeoff.study.about import About, Quick
 from bakeoff.study.axes import Fault
