@@ -21,7 +21,7 @@ from bakeoff.study.axes import Entry, Fault, read_axes
 from bakeoff.study.design import Design, choose_arms, count_arms, read_design
 from bakeoff.study.explain import EXTRA_FIELD, MISSING, MISSING_VALUE, Path, explain, find_code
 from bakeoff.study.fit import PARTS, check_fit, describe_registered
-from bakeoff.study.merge import Draft, Source
+from bakeoff.study.merge import ALTERNATIVES, Draft, Source
 from bakeoff.study.search import DEFAULT, AnySearch, SearchChoice
 from bakeoff.study.settings import DEFAULT_DATASET, DataSettings
 from bakeoff.study.winner import FROM, FROM_PATH, FromWinner, read_from
@@ -30,7 +30,6 @@ MAX_COMBINATIONS = 20_000
 """Maximum number of blocks times arms in a study."""
 
 MISSING_NETWORK = Fault(("recipe", "network"), MISSING, MISSING_FIELD)
-ALTERNATIVES = "put alternatives under one '- '"
 NOTHING = Entry(label="", changes=(), place=(), named=True)
 
 DEFAULT_ARM: dict[str, Any] = {DEFAULT: {}}
@@ -94,8 +93,9 @@ def combine(
     arms = arms if search is None else [DEFAULT_ARM]
     block_axes, block_faults = read_axes("blocks", blocks)
     arm_axes, arm_faults = read_axes("arms", arms)
-    if singles := [] if partial else _refuse_single_cases(arm_axes):
-        return Combined(faults=singles)  # whatever else is wrong may follow from it
+    misread = None if partial else _find_single_cases(arm_axes)
+    if misread:
+        return Combined(faults=[misread])  # whatever else is wrong may follow from it
     axis_faults = [*block_faults, *arm_faults]
     result = Combined(faults=[*from_faults, *_check_recipe_alone(base), *axis_faults])
     if not arms:
@@ -255,7 +255,8 @@ def _combine_all(
             for entry in arm_choice:
                 entry.apply(draft)
             recipe, faults = _validate(Recipe, draft, "recipe")
-            lacking += [arm_choice] * (MISSING_NETWORK in faults)
+            if MISSING_NETWORK in faults:
+                lacking.append(arm_choice)
             where = f"(block {block!r}, arm {_join(arm_choice)!r})"
             result.faults += [*_name_combination(faults, where, conflicts)]
             result.faults += [Fault(source.key, message, INVALID_AXES) for source, message in draft.faults]
@@ -274,13 +275,13 @@ def _combine_all(
         _compare_arms(arm_choices, recipes, result)
 
 
-def _refuse_single_cases(axes: Sequence[Sequence[Entry]]) -> list[Fault]:
-    """Refuse arms that were meant as alternatives, but make one together: axes of one named case each."""
+def _find_single_cases(axes: Sequence[Sequence[Entry]]) -> Fault | None:
+    """Return the fault of arms that were meant as alternatives, but make one together: axes of one named case each."""
     if len(axes) < 2 or any(len(axis) != 1 or not axis[0].named for axis in axes):
-        return []
+        return None
     names = [axis[0].label for axis in axes]
     message = f"together one arm, {' / '.join(names)}, since every '- ' is an axis: {ALTERNATIVES}"
-    return [Fault(("arms",), message, INVALID_AXES)]
+    return Fault(("arms",), message, INVALID_AXES)
 
 
 def _blame_arm(arm: Sequence[Entry], arms: Sequence[Sequence[Entry]]) -> Fault:

@@ -25,6 +25,9 @@ def list_choices() -> tuple[str, ...]:
     return tuple(name for name, own in records.items() if own and all("name" in each.model_fields for each in own))
 
 
+ALTERNATIVES = "put alternatives under one '- '"
+"""The remedy for arms that were written as axes of their own."""
+
 WHOLE = (("recipe", "transfer", "weights"), ("recipe", "class_weights"), ("recipe", "clip"))
 """Mappings that replace the old one completely: their fields exclude each other, or are chosen by the user."""
 
@@ -168,7 +171,7 @@ class Draft:
 
     def _add_conflict(self, path: Path, source: Source, earlier: Source) -> None:
         """Record that two axes change the same value, once per source."""
-        reason = "two axes must not change the same field; put alternatives under one '- '"
+        reason = f"two axes must not change the same field; {ALTERNATIVES}"
         if source.axis[:1] != earlier.axis[:1]:
             reason = "an arm must not change what its block sets"
         message = f"changes {join_path(path[1:])}, which {join_path(earlier.key)} changes too: {reason}"

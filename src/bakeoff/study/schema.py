@@ -278,7 +278,7 @@ class Study(Record):
             study = handler(value)
         except ValidationError as error:
             found = explain(error, cls, value)
-            faults = [Fault(path, _redirect(path, message), find_code(kind)) for path, message, kind in found]
+            faults = [Fault(path, _redirect(path, message, kind), find_code(kind)) for path, message, kind in found]
         others, memo = _find_faults(value, {fault.path[0] for fault in faults if fault.path})
         faults += [*others, *([] if study is None else _check_expected(study, value))]
         if isinstance(value, Mapping) and not (info.context and info.context.get(RECORDED)):
@@ -289,9 +289,15 @@ class Study(Record):
         return study
 
 
-def _redirect(path: Path, message: str) -> str:
-    """Return a message that says where a field belongs, if it was given at the top of the study by mistake."""
-    if path in (("arms",), ("blocks",)) and "allowed a list" in message:
+def _redirect(path: Path, message: str, kind: str) -> str:
+    """Return a message that says how axes are written, or where a field belongs that was given at the top by mistake.
+
+    Args:
+        path: of the field.
+        message: what is wrong.
+        kind: pydantic's type of the error.
+    """
+    if path in (("arms",), ("blocks",)) and kind == "tuple_type":
         return f"{message} Write '- ' before the first line and indent the others: they are cases of one axis."
     if len(path) != 1 or path[0] in Study.model_fields:
         return message
