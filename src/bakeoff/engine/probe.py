@@ -72,9 +72,10 @@ def probe_numeric(task: ProbeTask, images: Images, workspace: Path, emit: Emit) 
     chosen: Numeric = "bfloat16" if agrees and seconds["bfloat16"] < seconds["float32"] else "float32"
     seconds_in_turn: dict[str, float] = {}
     if _may_gain_in_turn(fused[chosen], seconds[chosen], seconds_alone.get(chosen)):
-        whole = replace(task, members=task.cohort)
-        share = _time_in_turn(Bench(whole, images, folders, chosen) if task.cohort else fused[chosen])
-        seconds_in_turn = {chosen: seconds[chosen] * share}
+        bench = fused[chosen]
+        if task.cohort:
+            bench = Bench(replace(task, members=task.cohort), images, folders, chosen)
+        seconds_in_turn = {chosen: seconds[chosen] * _time_in_turn(bench)}
     emit(
         ProbeDone(
             probe_id=task.probe_id,

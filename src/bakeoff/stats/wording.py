@@ -17,6 +17,8 @@ _MOST_NAMED = 3
 _RARE_COLLAPSE = 0.05
 """A collapse that is rarer than this is not spoken of where none was seen."""
 
+_COLLAPSE = "to under half of the arm's median"
+
 POPULATIONS: Mapping[Scope, str] = {
     "images": "on new images of this kind",
     "folds": "on new training and test images of this kind",
@@ -385,9 +387,7 @@ def _say_collapses(standing: Standing) -> str:
         if number
     ]
     if collapsed:
-        return (
-            f" Replicates that collapsed, to under half of the arm's median, are part of this: {join_names(collapsed)}."
-        )
+        return f" Replicates that collapsed, {_COLLAPSE}, are part of this: {join_names(collapsed)}."
     most = {n: 1 - (1 - standing.rules.confidence) ** (1 / n) for _, _, n in counts}
     if max(most.values()) < _RARE_COLLAPSE:
         return ""
@@ -397,14 +397,11 @@ def _say_collapses(standing: Standing) -> str:
         whose = f" of {join_names([arm.arm for arm, _, _ in counts])}" if failed else ""
         (num_trained, rate), *_ = most.items()
         clear = f"none of {num_trained} did, but a rate of up to {100 * rate:.0f}% is not ruled out"
-        return f" This holds for {standing.runs}{whose} that do not collapse{_COLLAPSE}: {clear}."
+        return f" This holds for {standing.runs}{whose} that do not collapse ({_COLLAPSE}): {clear}."
     bounds = [
         f"{arm.arm} in none of {n} that finished (up to {100 * most[n]:.0f}% not ruled out)" for arm, _, n in counts
     ]
-    return f" This holds for {standing.runs} that do not collapse{_COLLAPSE}, and none did: {join_names(bounds)}."
-
-
-_COLLAPSE = " (to under half of the arm's median)"
+    return f" This holds for {standing.runs} that do not collapse ({_COLLAPSE}), and none did: {join_names(bounds)}."
 
 
 def is_collapsed(scores: Mapping[tuple[int, int], float]) -> dict[tuple[int, int], bool]:
