@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from contenders.common import count_cores
-from load import LARGEST_LOAD, Meter
+from load import LARGEST_LOAD, Meter, is_spoilt
 from machine import describe_machine, name_machine
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -61,12 +61,10 @@ def main() -> None:
         name: {clock: statistics.median(each[name][clock] for each in rounds) for clock in LARGEST_LOAD}
         for name in tasks
     }
-    spoilt = {
-        clock: any(one["others"] > most for each in rounds for one in each.values())
-        for clock, most in LARGEST_LOAD.items()
-    }
+    samples = [sample for each in rounds for sample in each.values()]
     ratios = {
-        clock: None if spoilt[clock] else medians["loop"][clock] / medians["bakeoff"][clock] for clock in LARGEST_LOAD
+        clock: None if is_spoilt(samples, clock) else medians["loop"][clock] / medians["bakeoff"][clock]
+        for clock in LARGEST_LOAD
     }
     result = {
         "machine": describe_machine(),

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import resource
 import time
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import psutil
 
 LARGEST_LOAD = {"seconds": 0.05, "processor_seconds": 0.5}
 """Share of the machine that others may use while a clock runs: above it, no ratio is printed."""
+
+
+def is_spoilt(samples: Iterable[Mapping[str, Any]], clock: str) -> bool:
+    """Return whether others used too much of the machine in one of some samples for a ratio by a clock."""
+    return any(sample["others"] > LARGEST_LOAD[clock] for sample in samples)
 
 
 class Meter:

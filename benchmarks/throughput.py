@@ -36,7 +36,7 @@ from typing import Any
 
 from contenders.common import RATES, count_cores
 from images import enlarge_images, prepare_images
-from load import LARGEST_LOAD, Meter
+from load import Meter, is_spoilt
 from machine import describe_machine, name_machine
 
 from bakeoff.driver.executors.local import WORKER_ENVIRONMENT
@@ -53,11 +53,8 @@ IMAGES = {
 }
 """Timed images per arm: some ten seconds for the slowest contenders. Multiples of 640."""
 
-LOAD_LIMITS = {
-    "images_per_second": LARGEST_LOAD["seconds"],
-    "images_per_processor_second": LARGEST_LOAD["processor_seconds"],
-}
-"""The rates of a sample, and the share of the machine that others may use in it."""
+CLOCKS = {"images_per_second": "seconds", "images_per_processor_second": "processor_seconds"}
+"""The rates of a sample, and the clocks that they are measured by."""
 
 Settings = tuple[dict[str, Any], ...]
 Sample = dict[str, Any]
@@ -201,7 +198,7 @@ def measure_network(
             record["samples"].append(sample)
             say(f"{job['network']} {repeat + 1}/{options.repeats} {contender.name}: {describe_sample(sample)}")
     for record in measured.values():
-        record["medians"] = {rate: find_median(record["samples"], rate) for rate in LOAD_LIMITS}
+        record["medians"] = {rate: find_median(record["samples"], rate) for rate in CLOCKS}
     return measured
 
 
@@ -222,12 +219,11 @@ def choose_setting(contender: Contender, job: Mapping[str, Any], options: argpar
             failed.append({"setting": setting, "error": str(error)[-2_000:]})
             say(f"{said}: failed, {str(error).strip().splitlines()[-1]}")
             continue
-        tried.append({"setting": setting, **{name: sample[name] for name in (*LOAD_LIMITS, "others")}})
+        tried.append({"setting": setting, **{name: sample[name] for name in (*CLOCKS, "others")}})
         say(f"{said}: {describe_sample(sample)}")
     if settings and not tried:
         raise SystemExit(f"{contender.name} failed in all of its settings: {failed[0]['error']}")
-    idle = all(sample["others"] <= LOAD_LIMITS["images_per_second"] for sample in tried)
-    rate = "images_per_second" if idle else "images_per_processor_second"
+    rate = "images_per_processor_second" if is_spoilt(tried, "seconds") else "images_per_second"
     # The best of several tries, so that a brief disturbance does not determine the setting.
     best = max(tried, key=lambda one: one[rate])["setting"] if tried else contender.settings[0]
     return {"setting": best, "tried": tried, "failed": failed, "samples": []}
@@ -256,7 +252,7 @@ def run_contender(contender: Contender, job: Mapping[str, Any], options: argpars
 
 def find_median(samples: Sequence[Sample], rate: str) -> float | None:
     """Return the median of a rate; None if others used too much of the machine in one of the samples."""
-    if any(sample["others"] > LOAD_LIMITS[rate] for sample in samples):
+    if is_spoilt(samples, CLOCKS[rate]):
         return None
     return statistics.median(sample[rate] for sample in samples)
 
@@ -276,7 +272,7 @@ def print_table(network: str, measured: Mapping[str, Mapping[str, Any]]) -> None
     print(f"{'contender':<26}{'per second':>12}{'bakeoff is':>12}{'processor':>12}{'bakeoff is':>12}  setting")
     for name, record in measured.items():
         cells = ""
-        for rate in LOAD_LIMITS:
+        for rate in CLOCKS:
             ours, median = first[rate], record["medians"][rate]
             ratio = f"{ours / median:.2f}x" if ours and median else "-"
             cells += f"{f'{median:,.0f}' if median else 'spoilt':>12}{ratio:>12}"
@@ -299,7 +295,7 @@ def _format_cells(contenders: Mapping[str, Any], name: str) -> list[str]:
         return ["", "", ""]
     ours, theirs = contenders["bakeoff"]["medians"], contenders[name]["medians"]
     rate = theirs["images_per_second"]
-    times = [f"{ours[each] / theirs[each]:.1f}x" if ours[each] and theirs[each] else "" for each in LOAD_LIMITS]
+    times = [f"{ours[each] / theirs[each]:.1f}x" if ours[each] and theirs[each] else "" for each in CLOCKS]
     return [f"{float(f'{rate:.3g}'):,.0f}" if rate else "", *(["", ""] if name == "bakeoff" else times)]
 
 

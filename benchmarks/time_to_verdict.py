@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 from contenders.common import ARMS, count_cores
-from load import LARGEST_LOAD, Meter
+from load import LARGEST_LOAD, Meter, is_spoilt
 from machine import describe_machine, name_machine
 from scipy.stats import t as student_t
 
@@ -213,8 +213,8 @@ def print_result(result: Mapping[str, Any]) -> None:
         f"Keras: {keras['seconds']:,.0f} s for {keras['trained']} trials of {epochs} epochs together, "
         f"{keras['processes']} at a time;"
     )
-    for name, limit in LARGEST_LOAD.items():
-        loaded = max(ours["others"], keras["others"]) > limit
+    for name in LARGEST_LOAD:
+        loaded = is_spoilt((ours, keras), name)
         times = "no ratio, for the machine was busy" if loaded else f"{keras[f'{name}_of_all'] / ours[name]:.1f} times"
         print(
             f"{name.replace('_', ' ')}, multiplied to all {whole}: {keras[f'{name}_of_all']:,.0f}, bakeoff's "
